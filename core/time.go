@@ -81,10 +81,10 @@ func (m Millis) Seconds() Time { return Time(m.Time().Unix()) }
 // maxAhead is how far in the future a document may have been signed.
 const maxAhead = 2 * time.Minute
 
-// notAhead refuses a time more than two minutes after now.
+// notAhead refuses a time more than two minutes after now with ErrDenied.
 func notAhead(path string, t, now time.Time) error {
 	if t.After(now.Add(maxAhead)) {
-		return FieldError{Path: path, Problem: "more than 2 minutes in the future"}
+		return fmt.Errorf("%s: %w: more than 2 minutes in the future", path, ErrDenied)
 	}
 	return nil
 }
