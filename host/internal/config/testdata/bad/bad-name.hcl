@@ -1,0 +1,10 @@
+use {
+  index = "HNSW!"
+  router = ""
+}
+node {
+  region = "EU West"
+}
+agent "../x" {
+  card = "c"
+}

@@ -1,0 +1,4 @@
+plugin "index" "hnsw" {
+}
+plugin "index" "hnsw" {
+}

@@ -1,0 +1,6 @@
+node {
+  name = "a"
+}
+node {
+  name = "b"
+}

@@ -1,0 +1,4 @@
+serve {
+  queue_timeout = "10"
+  max_wall      = 5
+}

@@ -1,0 +1,6 @@
+node {
+  roles = ["egde", "relay", "relay"]
+}
+telemetry {
+  log_level = "wran"
+}

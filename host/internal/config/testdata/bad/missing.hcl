@@ -1,0 +1,3 @@
+agent "md" {
+  manifest = "task.yaml"
+}

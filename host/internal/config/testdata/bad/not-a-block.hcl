@@ -1,0 +1,4 @@
+node = "x"
+plugin "index" {
+  hnsw = 3
+}

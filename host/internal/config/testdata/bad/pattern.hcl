@@ -1,0 +1,6 @@
+network {
+  id = "Not Good"
+}
+plugin "index" "hnsw" {
+  sha256 = "abc"
+}

@@ -1,0 +1,3 @@
+node {
+  name = { from_env = "NAME" }
+}

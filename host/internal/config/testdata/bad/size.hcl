@@ -1,0 +1,8 @@
+serve {
+  max_input = "256MB"
+}
+network {
+  limits {
+    memory = -5
+  }
+}

@@ -1,0 +1,3 @@
+nodes {
+  name = "a"
+}

@@ -1,0 +1,3 @@
+plugin "index" "hnsw" {
+  pth = "x"
+}

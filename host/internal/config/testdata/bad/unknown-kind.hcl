@@ -1,0 +1,2 @@
+plugin "indx" "hnsw" {
+}

@@ -1,0 +1,5 @@
+node {
+  name = hostname
+  region = upper("x")
+  home = "${x}"
+}

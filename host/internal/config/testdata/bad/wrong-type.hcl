@@ -1,0 +1,8 @@
+node {
+  name  = 5
+  roles = "edge"
+  dev   = "yes"
+}
+serve {
+  tasks = "three"
+}
