@@ -605,13 +605,15 @@ func (x *ResolveResponse) GetEvidence() *Evidence {
 // Evidence says how fresh an answer is.
 type Evidence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Holders       []string               `protobuf:"bytes,1,rep,name=holders,proto3" json:"holders,omitempty"` // node dids that answered with this record
-	Seq           int64                  `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
-	AgeMs         int64                  `protobuf:"varint,3,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"` // since the record was signed
-	Confirmed     bool                   `protobuf:"varint,4,opt,name=confirmed,proto3" json:"confirmed,omitempty"`      // by the DHT, in time
-	IndexNodes    []string               `protobuf:"bytes,5,rep,name=index_nodes,json=indexNodes,proto3" json:"index_nodes,omitempty"`
-	Cached        bool                   `protobuf:"varint,6,opt,name=cached,proto3" json:"cached,omitempty"`
-	LatencyMs     int64                  `protobuf:"varint,7,opt,name=latency_ms,json=latencyMs,proto3" json:"latency_ms,omitempty"`
+	Holders       int64                  `protobuf:"varint,1,opt,name=holders,proto3" json:"holders,omitempty"` // distinct DHT nodes that answered this very record
+	Asked         int64                  `protobuf:"varint,2,opt,name=asked,proto3" json:"asked,omitempty"`     // DHT nodes that answered at all
+	Seq           int64                  `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	AgeMs         int64                  `protobuf:"varint,4,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`               // since the record was signed
+	Confirmed     bool                   `protobuf:"varint,5,opt,name=confirmed,proto3" json:"confirmed,omitempty"`                    // by the DHT, in time
+	IndexNodes    []string               `protobuf:"bytes,6,rep,name=index_nodes,json=indexNodes,proto3" json:"index_nodes,omitempty"` // node dids that reported the hit
+	Cached        bool                   `protobuf:"varint,7,opt,name=cached,proto3" json:"cached,omitempty"`                          // confirmed a moment ago, not asked again
+	LatencyMs     float64                `protobuf:"fixed64,8,opt,name=latency_ms,json=latencyMs,proto3" json:"latency_ms,omitempty"`
+	Basis         string                 `protobuf:"bytes,9,opt,name=basis,proto3" json:"basis,omitempty"` // min-seq, agreement, complete, tombstone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -646,11 +648,18 @@ func (*Evidence) Descriptor() ([]byte, []int) {
 	return file_zerostate_node_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *Evidence) GetHolders() []string {
+func (x *Evidence) GetHolders() int64 {
 	if x != nil {
 		return x.Holders
 	}
-	return nil
+	return 0
+}
+
+func (x *Evidence) GetAsked() int64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
 }
 
 func (x *Evidence) GetSeq() int64 {
@@ -688,11 +697,18 @@ func (x *Evidence) GetCached() bool {
 	return false
 }
 
-func (x *Evidence) GetLatencyMs() int64 {
+func (x *Evidence) GetLatencyMs() float64 {
 	if x != nil {
 		return x.LatencyMs
 	}
 	return 0
+}
+
+func (x *Evidence) GetBasis() string {
+	if x != nil {
+		return x.Basis
+	}
+	return ""
 }
 
 type CardListRequest struct {
@@ -5352,17 +5368,19 @@ const file_zerostate_node_v1_node_proto_rawDesc = "" +
 	"\x0fResolveResponse\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\fR\x06record\x12\x12\n" +
 	"\x04card\x18\x02 \x01(\fR\x04card\x127\n" +
-	"\bevidence\x18\x03 \x01(\v2\x1b.zerostate.node.v1.EvidenceR\bevidence\"\xc3\x01\n" +
+	"\bevidence\x18\x03 \x01(\v2\x1b.zerostate.node.v1.EvidenceR\bevidence\"\xef\x01\n" +
 	"\bEvidence\x12\x18\n" +
-	"\aholders\x18\x01 \x03(\tR\aholders\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x03R\x03seq\x12\x15\n" +
-	"\x06age_ms\x18\x03 \x01(\x03R\x05ageMs\x12\x1c\n" +
-	"\tconfirmed\x18\x04 \x01(\bR\tconfirmed\x12\x1f\n" +
-	"\vindex_nodes\x18\x05 \x03(\tR\n" +
+	"\aholders\x18\x01 \x01(\x03R\aholders\x12\x14\n" +
+	"\x05asked\x18\x02 \x01(\x03R\x05asked\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x03R\x03seq\x12\x15\n" +
+	"\x06age_ms\x18\x04 \x01(\x03R\x05ageMs\x12\x1c\n" +
+	"\tconfirmed\x18\x05 \x01(\bR\tconfirmed\x12\x1f\n" +
+	"\vindex_nodes\x18\x06 \x03(\tR\n" +
 	"indexNodes\x12\x16\n" +
-	"\x06cached\x18\x06 \x01(\bR\x06cached\x12\x1d\n" +
+	"\x06cached\x18\a \x01(\bR\x06cached\x12\x1d\n" +
 	"\n" +
-	"latency_ms\x18\a \x01(\x03R\tlatencyMs\"\x11\n" +
+	"latency_ms\x18\b \x01(\x01R\tlatencyMs\x12\x14\n" +
+	"\x05basis\x18\t \x01(\tR\x05basis\"\x11\n" +
 	"\x0fCardListRequest\"\xf6\x01\n" +
 	"\x10CardListResponse\x12?\n" +
 	"\x05cards\x18\x01 \x03(\v2).zerostate.node.v1.CardListResponse.EntryR\x05cards\x1a\xa0\x01\n" +
