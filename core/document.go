@@ -27,7 +27,7 @@ const (
 	TypeEnvelope     DocType = "envelope"    // reserved
 )
 
-// maxBytes is the size bound of a type. A dispute-claim holds a state.
+// maxBytes is the size bound of a type.
 func (t DocType) maxBytes() int {
 	switch t {
 	case TypeCardRecord:
@@ -36,16 +36,10 @@ func (t DocType) maxBytes() int {
 		return 128 << 10
 	case TypeState:
 		return 256 << 10
-	case TypeClaim:
-		return MaxClaimBytes
 	default:
-		return 16 << 10
+		return maxSmallDocument
 	}
 }
-
-// MaxClaimBytes bounds a dispute claim, which holds the digests of its state
-// and receipts.
-const MaxClaimBytes = 16 << 10
 
 // Document is a signed document with a `signatures` member. Its implementations
 // are the types of this package that DocType names.

@@ -8,18 +8,18 @@ import (
 
 // jsonTree reads JSON text that json.Valid accepted into Nodes.
 type jsonTree struct {
-	treeParser
-	data  []byte
-	dec   *json.Decoder
-	lines []int // offsets at which lines start
+	*treeParser
+	data   []byte
+	dec    *json.Decoder
+	starts []int // offsets at which lines start
 }
 
-func (p treeParser) json(data []byte) (*Node, error) {
-	t := &jsonTree{treeParser: p, data: data, dec: json.NewDecoder(bytes.NewReader(data)), lines: []int{0}}
+func (p *treeParser) json(data []byte) (*Node, error) {
+	t := &jsonTree{treeParser: p, data: data, dec: json.NewDecoder(bytes.NewReader(data)), starts: []int{0}}
 	t.dec.UseNumber()
 	for i, c := range data {
 		if c == '\n' {
-			t.lines = append(t.lines, i+1)
+			t.starts = append(t.starts, i+1)
 		}
 	}
 	return t.value(1)
@@ -32,8 +32,8 @@ func (t *jsonTree) start() *Node {
 	for at < len(t.data)-1 && bytes.IndexByte([]byte(" \t\r\n,:"), t.data[at]) >= 0 {
 		at++
 	}
-	line := sort.SearchInts(t.lines, at+1)
-	return &Node{Line: line, Col: at - t.lines[line-1] + 1, name: t.name}
+	line := sort.SearchInts(t.starts, at+1)
+	return &Node{Line: line, Col: at - t.starts[line-1] + 1, name: t.name}
 }
 
 func (t *jsonTree) value(depth int) (*Node, error) {

@@ -1,12 +1,12 @@
 package canon
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -18,7 +18,7 @@ import (
 // refuses. Errors are PositionErrors under the given name. JSON may be written
 // freely too: white space, escapes and order are up to the writer.
 func ParseYAML(data []byte, name string, maxBytes int) (*Node, error) {
-	p := treeParser{name: name}
+	p := &treeParser{name: name}
 	if len(data) > maxBytes {
 		return nil, p.errorf(0, 0, "more than "+strconv.Itoa(maxBytes)+" bytes")
 	}
@@ -31,17 +31,28 @@ func ParseYAML(data []byte, name string, maxBytes int) (*Node, error) {
 	return p.yaml(data)
 }
 
-type treeParser struct{ name string }
+// treeParser reads one text. lines are its lines in YAML, to look up tags.
+type treeParser struct {
+	name  string
+	lines [][]rune
+}
 
-func (p treeParser) errorf(line, col int, problem string) error {
+func (p *treeParser) errorf(line, col int, problem string) error {
 	return &PositionError{Name: p.name, Line: line, Col: col, Problem: problem}
 }
 
 // yamlLine finds the line that yaml.v3 names in its error texts.
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
 
-func (p treeParser) yaml(data []byte) (*Node, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
+// oneBreak makes every line end as the lines of treeParser do.
+var oneBreak = strings.NewReplacer("\ufeff", "", "\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
+func (p *treeParser) yaml(data []byte) (*Node, error) {
+	text := oneBreak.Replace(string(data))
+	for line := range strings.SplitSeq(text, "\n") {
+		p.lines = append(p.lines, []rune(line))
+	}
+	dec := yaml.NewDecoder(strings.NewReader(text))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); err != nil {
 		return nil, p.yamlError(err)
@@ -55,7 +66,7 @@ func (p treeParser) yaml(data []byte) (*Node, error) {
 	return p.node(doc.Content[0], 1)
 }
 
-func (p treeParser) yamlError(err error) error {
+func (p *treeParser) yamlError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return p.errorf(1, 1, "an empty document")
 	}
@@ -67,7 +78,7 @@ func (p treeParser) yamlError(err error) error {
 	return p.errorf(line, 1, text)
 }
 
-func (p treeParser) node(y *yaml.Node, depth int) (*Node, error) {
+func (p *treeParser) node(y *yaml.Node, depth int) (*Node, error) {
 	n := &Node{Line: y.Line, Col: y.Column, name: p.name}
 	switch {
 	case depth > MaxDepth:
@@ -76,7 +87,7 @@ func (p treeParser) node(y *yaml.Node, depth int) (*Node, error) {
 		return nil, n.Errorf("aliases are not allowed")
 	case y.Anchor != "":
 		return nil, n.Errorf("anchors are not allowed")
-	case y.Style&yaml.TaggedStyle != 0 || y.Tag == "!":
+	case y.Style&yaml.TaggedStyle != 0 || p.at(n) == '!':
 		return nil, n.Errorf("tags are not allowed")
 	}
 	switch y.Kind {
@@ -101,7 +112,20 @@ func (p treeParser) node(y *yaml.Node, depth int) (*Node, error) {
 	}
 }
 
-func (p treeParser) mapping(n *Node, y *yaml.Node, depth int) error {
+// at returns the character at which a node stands. yaml.v3 drops the tag "!"
+// without a word, but the node's position is that of the tag.
+func (p *treeParser) at(n *Node) rune {
+	if n.Line < 1 || n.Line > len(p.lines) {
+		return 0
+	}
+	line := p.lines[n.Line-1]
+	if n.Col < 1 || n.Col > len(line) {
+		return 0
+	}
+	return line[n.Col-1]
+}
+
+func (p *treeParser) mapping(n *Node, y *yaml.Node, depth int) error {
 	n.Kind = Map
 	seen := make(map[string]bool, len(y.Content)/2)
 	for i := 0; i+1 < len(y.Content); i += 2 {
@@ -127,7 +151,7 @@ func (p treeParser) mapping(n *Node, y *yaml.Node, depth int) error {
 	return nil
 }
 
-func (p treeParser) scalar(n *Node) error {
+func (p *treeParser) scalar(n *Node) error {
 	if err := CheckString(n.Value); err != nil {
 		return n.Errorf("%s", trimInvalid(err))
 	}
