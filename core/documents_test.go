@@ -144,7 +144,7 @@ func testDocuments(t testing.TB) map[string]Document {
 	}
 }
 
-// parsers reads bytes as a document of one type; states are bound to testParams.
+// testParsers reads bytes as a document of one type; states are bound to testParams.
 func testParsers() map[DocType]func([]byte) (Document, error) {
 	return map[DocType]func([]byte) (Document, error){
 		TypeState:      func(b []byte) (Document, error) { return testParams().ParseState(b) },
@@ -157,6 +157,8 @@ func testParsers() map[DocType]func([]byte) (Document, error) {
 		TypeAuditEntry: func(b []byte) (Document, error) { return Parse[AuditEntry](b) },
 		TypeCheckpoint: func(b []byte) (Document, error) { return Parse[Checkpoint](b) },
 		TypeCardRecord: func(b []byte) (Document, error) { return Parse[CardRecord](b) },
+
+		TypeAnnouncement: func(b []byte) (Document, error) { return Parse[Announcement](b) },
 	}
 }
 
@@ -293,6 +295,7 @@ func TestFieldsAreNamed(t *testing.T) {
 		{"notAfter", offer(func(o *Offer) { o.NotAfter = 0 })},
 		{"recipient", offer(func(o *Offer) { o.Recipient = testDID("other") })},
 		{"requester", offer(func(o *Offer) { o.Requester = "x" })},
+		{"requester", offer(func(o *Offer) { o.Requester = o.Agent })},
 		{"secret", offer(func(o *Offer) { o.Secret += "AA" })},
 
 		{"agent", accept(func(a *Accept) { a.Agent = a.Node })},

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -128,4 +129,41 @@ func CheckEvent(e *Event, network string, now time.Time) error {
 		return fmt.Errorf("event: %w", err)
 	}
 	return nil
+}
+
+// SummaryOf is the unsigned work summary of a receipt: what its agent signs
+// beside it.
+func SummaryOf(r *Receipt) *WorkSummary {
+	t := r.Predicate.ReceiptTerms
+	return &WorkSummary{
+		Agent: t.Agent, Attempt: t.Attempt, ChargeMicros: r.Predicate.ChargeMicros, Network: t.Network,
+		Node: t.WorkerNode, Outcome: r.Predicate.Outcome, Requester: t.Requester, RequesterNode: t.RequesterNode,
+		Task: t.Task,
+	}
+}
+
+// CheckSummary verifies that a work summary says what the receipt says and bears
+// the agent's signature: what a requester does before it countersigns.
+// ErrInvalid where they differ, ErrDenied for the signature.
+func CheckSummary(w *WorkSummary, r *Receipt) error {
+	bare := *w
+	bare.Signatures = nil
+	if want := SummaryOf(r); !reflect.DeepEqual(&bare, want) {
+		return fmt.Errorf("work summary: is not of the receipt: %w", ErrInvalid)
+	}
+	return Verify(w, r.Predicate.Network)
+}
+
+// EventOf is the unsigned event of a receipt that arrived with its work summary;
+// the receipt's requester signs it as the rater. ErrInvalid or ErrDenied as
+// CheckSummary.
+func EventOf(s *SignedReceipt, w *WorkSummary, now time.Time) (*Event, error) {
+	if err := CheckSummary(w, s.Receipt); err != nil {
+		return nil, err
+	}
+	e := &Event{
+		Agent: w.Agent, Attempt: w.Attempt, Network: w.Network, Node: w.Node, Outcome: w.Outcome,
+		Rater: w.Requester, Receipt: s.Digest(), Summary: w, Task: w.Task, Time: TimeOf(now),
+	}
+	return e, e.check()
 }

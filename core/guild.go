@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/zerostate/zerostate/core/internal/canon"
 )
@@ -154,6 +155,7 @@ func (o *Offer) check() error {
 	f.time("notAfter", o.NotAfter)
 	f.did("recipient", o.Recipient)
 	f.did("requester", o.Requester)
+	f.that("requester", o.Requester != o.Agent, "is the agent: a receipt wants two signers")
 	f.bytes("secret", o.Secret, secretBytes)
 	if o.Commit == nil {
 		f.that("commit", false, "must be present")
@@ -193,6 +195,27 @@ func (o *Offer) Resolved() (*Resolved, error) {
 		return nil, fmt.Errorf("offer: lock.priceHash is not of the manifest's price: %w", ErrInvalid)
 	}
 	return r, nil
+}
+
+// CheckOffer is what a worker's node checks of an opened offer before anything
+// else: the requester's signature, that it is meant for recipient and still holds
+// at now, that its lock leaves room for work (see CheckLock), and its manifest,
+// which it returns. ErrDenied for a signature, network or recipient, ErrConflict
+// for one that is void by now, else as Resolved and CheckLock.
+func CheckOffer(o *Offer, network string, recipient DID, work time.Duration, batch bool, now time.Time) (*Resolved, error) {
+	if err := Verify(o, network); err != nil {
+		return nil, err
+	}
+	if o.Recipient != recipient {
+		return nil, fmt.Errorf("offer: is for %s: %w", o.Recipient.Short(), ErrDenied)
+	}
+	if !now.Before(o.NotAfter.Time()) {
+		return nil, fmt.Errorf("offer: is void since %s: %w", o.NotAfter, ErrConflict)
+	}
+	if err := CheckLock(o.Lock, work, now, batch); err != nil {
+		return nil, fmt.Errorf("offer: %w", err)
+	}
+	return o.Resolved()
 }
 
 // Accept is the worker's promise to run what an Offer asks for, signed by its

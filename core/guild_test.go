@@ -86,6 +86,60 @@ func TestOfferKeepsManifest(t *testing.T) {
 	}
 }
 
+func TestCheckOffer(t *testing.T) {
+	o := signAs(t, testOffer(t), "requester")
+	if _, err := CheckOffer(o, testNetwork, o.Recipient, time.Minute, false, testNow); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name      string
+		offer     *Offer
+		network   string
+		recipient DID
+		work      time.Duration
+		now       time.Time
+		want      error
+	}{
+		{"unsigned", testOffer(t), testNetwork, o.Recipient, 0, testNow, ErrDenied},
+		{"other network", o, "other", o.Recipient, 0, testNow, ErrDenied},
+		{"for another", o, testNetwork, testDID("other"), 0, testNow, ErrDenied},
+		{"void", o, testNetwork, o.Recipient, 0, o.NotAfter.Time(), ErrConflict},
+		{"too much work", o, testNetwork, o.Recipient, 9*time.Minute + time.Second, testNow, ErrInvalid},
+	}
+	for _, tt := range tests {
+		if _, err := CheckOffer(tt.offer, tt.network, tt.recipient, tt.work, false, tt.now); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestSummaryAndEventOfReceipt(t *testing.T) {
+	p, l := testParams(), testLock(t, "a", 1000)
+	s, err := ParseReceipt(testEnvelope(t, p, l, OutcomeOK))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := signAs(t, SummaryOf(s.Receipt), "agent")
+	e, err := EventOf(s, w, testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Receipt != s.Digest() || e.Rater != testDID("requester") {
+		t.Errorf("got %+v, want the receipt's digest and requester", e)
+	}
+	if err := CheckEvent(signAs(t, e, "requester"), testNetwork, testNow); err != nil {
+		t.Errorf("CheckEvent: got %v, want nil", err)
+	}
+	if err := CheckSummary(SummaryOf(s.Receipt), s.Receipt); !errors.Is(err, ErrDenied) {
+		t.Errorf("unsigned: got %v, want ErrDenied", err)
+	}
+	lied := SummaryOf(s.Receipt)
+	lied.ChargeMicros--
+	if _, err := EventOf(s, signAs(t, lied, "agent"), testNow); !errors.Is(err, ErrInvalid) {
+		t.Errorf("other charge: got %v, want ErrInvalid", err)
+	}
+}
+
 func TestCheckAccept(t *testing.T) {
 	o := testOffer(t)
 	if err := CheckAccept(o, testAccept(t, o)); err != nil {
