@@ -144,19 +144,14 @@ func (x *Index) reset() {
 	x.entry, x.top = 0, -1
 }
 
-// Check says whether it could be upserted: [ErrVector] or [ErrDimensions] when
-// its vector is no good.
-func (x *Index) Check(it Item) error {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	_, err := x.checked(it.Vector)
+// CheckVector says whether v has a direction and at most [MaxDimensions]
+// components; otherwise it returns [ErrVector].
+func CheckVector(v []float32) error {
+	_, err := normalized(v)
 	return err
 }
 
-func (x *Index) checked(v []float32) ([]float32, error) {
-	if x.dim != 0 && len(v) != x.dim {
-		return nil, fmt.Errorf("length %d, index has %d: %w", len(v), x.dim, ErrDimensions)
-	}
+func normalized(v []float32) ([]float32, error) {
 	if len(v) > MaxDimensions {
 		return nil, fmt.Errorf("length %d over %d: %w", len(v), MaxDimensions, ErrVector)
 	}
@@ -165,6 +160,13 @@ func (x *Index) checked(v []float32) ([]float32, error) {
 		return nil, ErrVector
 	}
 	return u, nil
+}
+
+func (x *Index) checked(v []float32) ([]float32, error) {
+	if x.dim != 0 && len(v) != x.dim {
+		return nil, fmt.Errorf("length %d, index has %d: %w", len(v), x.dim, ErrDimensions)
+	}
+	return normalized(v)
 }
 
 // Upsert adds it, or replaces the row of the same ID. Vector and attributes
@@ -262,6 +264,32 @@ func (x *Index) All() iter.Seq[Item] {
 			}
 		}
 	}
+}
+
+// Clone returns an index of its own with the same rows and the same graph.
+func (x *Index) Clone() *Index {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	y := &Index{
+		cfg: x.cfg, dim: x.dim, deleted: x.deleted, entry: x.entry, top: x.top, seq: x.seq,
+		ids: slices.Clone(x.ids), state: slices.Clone(x.state), base: slices.Clone(x.base), free: slices.Clone(x.free),
+		attrs: make([]map[string][]string, len(x.attrs)), upper: make([][]uint32, len(x.upper)),
+		chunk: make([][]float32, len(x.chunk)), byID: maps.Clone(x.byID), rows: make(postings, len(x.rows)),
+	}
+	y.scratch.New = func() any { return new(scratch) }
+	for i, attrs := range x.attrs {
+		y.attrs[i], y.upper[i] = attrs, slices.Clone(x.upper[i]) // attributes are replaced, never changed
+	}
+	for i, c := range x.chunk {
+		y.chunk[i] = slices.Clone(c)
+	}
+	for name, byValue := range x.rows {
+		y.rows[name] = make(map[string][]uint32, len(byValue))
+		for v, list := range byValue {
+			y.rows[name][v] = slices.Clone(list)
+		}
+	}
+	return y
 }
 
 func (x *Index) item(id string) (Item, bool) {

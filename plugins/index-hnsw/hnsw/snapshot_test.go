@@ -54,6 +54,24 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	}
 }
 
+func TestCloneIsIndependent(t *testing.T) {
+	x, queries := sample(t)
+	before := saved(t, x)
+	y := x.Clone()
+	if !bytes.Equal(saved(t, y), before) {
+		t.Fatal("the clone differs")
+	}
+	y.Compact()
+	for i, q := range queries {
+		if err := y.Upsert(Item{ID: name(i * 7), Vector: q, Attributes: map[string][]string{"region": {"1"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(saved(t, x), before) {
+		t.Error("changing the clone changed the original")
+	}
+}
+
 func TestSnapshotOfNothing(t *testing.T) {
 	x := build(t, Config{}, nil, nil)
 	y, err := Load(bytes.NewReader(saved(t, x)), Config{})
