@@ -210,10 +210,6 @@ func TestCheckFollowsRules(t *testing.T) {
 		{"version repeats", ErrConflict, func(_, n *State, _ *[]*Receipt) { n.Version-- }},
 		{"prev is another state", ErrConflict, func(_, n *State, _ *[]*Receipt) { n.Prev = a.Task }},
 		{"prev is absent", ErrInvalid, func(_, n *State, _ *[]*Receipt) { n.Prev = "" }},
-		{"after final", ErrConflict, func(pr, _ *State, _ *[]*Receipt) {
-			pr.PayerMicros += pr.LockedMicros()
-			pr.Locks, pr.Final = []Lock{}, true
-		}},
 		{"final with locks", ErrInvalid, func(_, n *State, _ *[]*Receipt) { n.Final = true }},
 		{"money appears", ErrInvalid, func(_, n *State, _ *[]*Receipt) { n.PayerMicros++ }},
 		{"money vanishes", ErrInvalid, func(_, n *State, _ *[]*Receipt) { n.PayerMicros-- }},
@@ -448,5 +444,20 @@ func TestAddMicros(t *testing.T) {
 		if _, err := addMicros(bad...); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%v: got %v, want ErrInvalid", bad, err)
 		}
+	}
+}
+
+// TestNothingFollowsFinal makes a state that keeps every other rule.
+func TestNothingFollowsFinal(t *testing.T) {
+	p := testParams()
+	end := mustNext(t, p, mustOpen(t, p), Changes{Final: true})
+	next := *end
+	next.Version++
+	var err error
+	if next.Prev, err = Digest(end); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckFollows(p, end, &next, nil); !errors.Is(err, ErrConflict) {
+		t.Errorf("got %v, want ErrConflict", err)
 	}
 }
