@@ -11,22 +11,22 @@ import (
 	"github.com/zerostate/zerostate/core"
 )
 
-// exampleSigner makes a key from a name, which nobody should do with real ones.
-func exampleSigner(name string) core.Signer {
+// channelSigner makes a key from a name, which nobody should do with real ones.
+func channelSigner(name string) core.Signer {
 	seed := sha256.Sum256([]byte(name))
 	return core.NewSigner(ed25519.NewKeyFromSeed(seed[:]))
 }
 
-func exampleParams() *core.Params {
+func channelParams() *core.Params {
 	nonce := sha256.Sum256([]byte("nonce"))
 	return &core.Params{
 		Backend: "mock", ChallengeWindowMs: 600_000, Currency: "TEST", DepositMicros: 1_000_000,
 		Network: "zerostate-test", Nonce: base64.RawURLEncoding.EncodeToString(nonce[:]),
-		Payer: exampleSigner("payer").DID(), Payee: exampleSigner("payee").DID(), Suite: core.SuiteEd25519,
+		Payer: channelSigner("payer").DID(), Payee: channelSigner("payee").DID(), Suite: core.SuiteEd25519,
 	}
 }
 
-func exampleHash(s string) string {
+func channelHash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])
 }
@@ -34,16 +34,16 @@ func exampleHash(s string) string {
 // A channel opens with everything at the payer; then a task's price is locked,
 // and both sides sign, the payer first.
 func ExampleNextState() {
-	p := exampleParams()
+	p := channelParams()
 	open, err := core.OpeningState(p, core.EmptyAuditHead())
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	lock := core.Lock{
-		Agent: exampleSigner("agent").DID(), Attempt: 1, MaxMicros: 20_000,
+		Agent: channelSigner("agent").DID(), Attempt: 1, MaxMicros: 20_000,
 		Expires:   core.TimeOf(time.Date(2026, 3, 1, 12, 10, 0, 0, time.UTC)),
-		PriceHash: exampleHash("price"), Task: exampleHash("task"),
+		PriceHash: channelHash("price"), Task: channelHash("task"),
 	}
 	next, err := core.NextState(p, open, core.Changes{Add: []core.Lock{lock}, AuditHead: core.EmptyAuditHead()})
 	if err != nil {
@@ -51,7 +51,7 @@ func ExampleNextState() {
 		return
 	}
 	for _, name := range []string{"payer", "payee"} {
-		if err := core.Sign(next, exampleSigner(name)); err != nil {
+		if err := core.Sign(next, channelSigner(name)); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -66,14 +66,14 @@ func ExampleNextState() {
 // The payee disappears: after the window, everything that no receipt pays goes
 // back to the payer.
 func ExampleDisputeOutcome() {
-	p := exampleParams()
+	p := channelParams()
 	open, err := core.OpeningState(p, core.EmptyAuditHead())
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	for _, name := range []string{"payer", "payee"} {
-		if err := core.Sign(open, exampleSigner(name)); err != nil {
+		if err := core.Sign(open, channelSigner(name)); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -94,7 +94,7 @@ func ExampleDisputeOutcome() {
 
 // An audit log is a chain: each entry names the digest of the one before.
 func ExampleCheckChain() {
-	node := exampleSigner("payer")
+	node := channelSigner("payer")
 	first := &core.AuditEntry{
 		Kind: core.AuditNodeStart, Network: "zerostate-test", Node: node.DID(), Subject: "node",
 		Time: core.TimeOf(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
@@ -120,8 +120,8 @@ func ExampleGuildID() {
 	id, err := core.GuildID(&core.Commit{
 		GuildKey: key, Network: "zerostate-test", Nonce: key, Suites: []string{core.SuiteX25519}, TTLMs: 60_000,
 		Members: []core.Member{
-			{Node: exampleSigner("payer").DID(), Role: core.RoleRequester},
-			{Node: exampleSigner("payee").DID(), Role: core.RoleWorker},
+			{Node: channelSigner("payer").DID(), Role: core.RoleRequester},
+			{Node: channelSigner("payee").DID(), Role: core.RoleWorker},
 		},
 	})
 	fmt.Println(len(id), err)
