@@ -132,7 +132,7 @@ func (o Outcome) Known() bool {
 	return false
 }
 
-// Ran says whether the guest started, so that its metering is charged.
+// Ran says whether the worker took the task up, so that its metering is charged.
 func (o Outcome) Ran() bool {
 	switch o {
 	case OutcomeOK, OutcomeExit, OutcomeTrap, OutcomeLimit, OutcomeTimeout, OutcomeCancelled:
@@ -177,7 +177,8 @@ func (m Metering) Units(unit Unit) (int64, error) {
 
 // Check says whether the metering is possible for the outcome: nothing negative
 // or beyond 2^53-1, req 0 or 1, zero in every unit where the outcome did not
-// run, and one request where it did. Every problem is ErrInvalid.
+// run, and one request where the guest must have started. Every problem is
+// ErrInvalid.
 func (m Metering) Check(o Outcome) error {
 	v := m.Verifiable
 	for _, f := range []struct {
@@ -197,10 +198,21 @@ func (m Metering) Check(o Outcome) error {
 			return FieldError{Path: f.path, Problem: fmt.Sprintf("must be 0 for the outcome %s", o)}
 		}
 	}
-	if o.Ran() && v.Req != 1 {
-		return FieldError{Path: "verifiable.req", Problem: fmt.Sprintf("must be 1 for the outcome %s", o)}
+	if least := o.leastReq(); v.Req < least || v.Req > 1 {
+		return FieldError{Path: "verifiable.req", Problem: fmt.Sprintf("wants %d to 1 for the outcome %s", least, o)}
 	}
 	return nil
+}
+
+// leastReq is 1 where the guest must have started. A limit, a timeout or a
+// cancellation may come before it does.
+func (o Outcome) leastReq() int64 {
+	switch o {
+	case OutcomeOK, OutcomeExit, OutcomeTrap:
+		return 1
+	default:
+		return 0
+	}
 }
 
 // Charge is metered units x price / perUnits, rounded up to the payee and capped

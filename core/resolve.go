@@ -15,7 +15,7 @@ import (
 type Resolved struct {
 	APIVersion string       `json:"apiVersion"` // TaskAPIVersion
 	Kind       string       `json:"kind"`       // KindResolvedTask
-	Metadata   TaskMetadata `json:"metadata"`
+	Metadata   TaskMetadata `json:"metadata,omitzero"`
 	Spec       TaskSpec     `json:"spec"`
 }
 
