@@ -49,7 +49,9 @@ type EngineInfo struct {
 	Pass    string // version of the instrumentation pass, "none" without one
 }
 
-// RunInput is the content of one input, by its name in the manifest.
+// RunInput is the content of one input, by its name in the manifest. A Content
+// that may block should be an io.Closer: when the run is over before it was
+// read to its end, it may be closed to free the reader.
 type RunInput struct {
 	Name      string
 	SizeBytes int64

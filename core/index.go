@@ -18,7 +18,8 @@ type Index interface {
 	// replaces the one of the same ID. The vectors are copied. It stops at the
 	// first bad item: a zero vector, one with NaN or infinity, or one of the
 	// wrong length is ErrInvalid, another model digest ErrConflict; an error
-	// of the sequence is returned as it is. Items before it stay stored.
+	// of the sequence is returned as it is. Items before it stay stored. With an
+	// error the count is a lower bound.
 	Upsert(ctx context.Context, items iter.Seq2[IndexItem, error]) (int, error)
 	// Query returns the K nearest items that hold the filter. An empty index
 	// has no hits. A K outside 1..MaxQueryK, a zero or NaN vector, or a wrong

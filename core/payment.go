@@ -20,7 +20,7 @@ import (
 // while one is pending is ErrConflict with a *PendingError. Role checks: a
 // payee can not propose and a payer does not take the payer's own half-signed
 // document (ErrInvalid). A document that does not follow the committed state
-// by the rules of Channel documents is ErrConflict (it is stale or skips) or
+// by the rules of CheckFollows is ErrConflict (it is stale or skips) or
 // ErrInvalid (it can never follow). An unknown channel is ErrNotFound, a closed
 // or frozen one ErrConflict. All methods are safe for concurrent use.
 type Payment interface {
@@ -81,12 +81,12 @@ type OpenRequest struct {
 
 // UpdateRequest moves a channel to its next state.
 type UpdateRequest struct {
-	Key       string // idempotency key, not empty
-	Channel   string
-	Role      ChannelRole
-	Changes   Changes  // what the payer wants; first call only
-	Receipts  [][]byte // the envelopes that justify what is settled
-	Document  []byte   // the next state with its signatures so far; none in the payer's first call
+	Key      string // idempotency key, not empty
+	Channel  string
+	Role     ChannelRole
+	Changes  Changes  // what the payer wants; first call only
+	Receipts [][]byte // the envelopes that justify what is settled
+	Document []byte   // the next state with its signatures so far; none in the payer's first call
 }
 
 // CloseRequest ends a channel by agreement.
@@ -98,18 +98,12 @@ type CloseRequest struct {
 	Document  []byte    // the final state with its signatures so far; none in the payer's first call
 }
 
-// Bounds of one Dispute call.
-const (
-	MaxDisputeReceipts = 64
-	MaxDisputeBytes    = 1 << 20
-)
-
 // DisputeRequest ends a channel without the other side.
 type DisputeRequest struct {
 	Key      string // idempotency key, not empty
 	Channel  string
 	State    []byte   // the highest state that both signed
-	Receipts [][]byte // at most MaxDisputeReceipts and MaxDisputeBytes a call
+	Receipts [][]byte // at most MaxClaimReceipts and MaxClaimReceiptBytes a call
 	Claim    []byte   // the signed claim: file it; empty asks for the unsigned one
 }
 
