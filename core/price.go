@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/zerostate/zerostate/core/internal/canon"
 )
@@ -123,14 +124,7 @@ func Outcomes() []Outcome {
 }
 
 // Known says whether o is one of Outcomes.
-func (o Outcome) Known() bool {
-	for _, k := range Outcomes() {
-		if o == k {
-			return true
-		}
-	}
-	return false
-}
+func (o Outcome) Known() bool { return slices.Contains(Outcomes(), o) }
 
 // Ran says whether the worker took the task up, so that its metering is charged.
 func (o Outcome) Ran() bool {
