@@ -130,8 +130,8 @@ func (c *Card) Skill(id string) *Skill {
 	return nil
 }
 
-// OfferText is what an index node embeds for offer i: at most 1 KiB of the
-// name, description and tags of the card and the offered skill.
+// OfferText is what an index node embeds for offer i of the params: at most
+// 1 KiB of the name, description and tags of the card and the offered skill.
 func (c *Card) OfferText(i int) string {
 	s := c.Skill(c.params.Offers[i].Skill)
 	parts := []string{c.Name, s.Name, s.Description, strings.Join(s.Tags, " "), c.Description}

@@ -47,15 +47,15 @@ func testDraft() CardDraft {
 }
 
 // testCard builds a card of the agent "agent" on the node "node".
-func testCard(t testing.TB, change func(*CardDraft), now time.Time) []byte {
-	t.Helper()
+func testCard(tb testing.TB, change func(*CardDraft), now time.Time) []byte {
+	tb.Helper()
 	d := testDraft()
 	if change != nil {
 		change(&d)
 	}
 	data, err := BuildCard(d, testSigner("agent"), testSigner("node"), now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }

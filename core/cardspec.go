@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"github.com/zerostate/zerostate/core/internal/canon"
 )
 
@@ -69,21 +71,14 @@ func (s *CardSpec) fill(tags []string) {
 	for i := range s.Skills {
 		k := &s.Skills[i]
 		for _, t := range tags {
-			k.Tags = appendNew(k.Tags, t)
+			if !slices.Contains(k.Tags, t) {
+				k.Tags = append(k.Tags, t)
+			}
 		}
 		if k.Name == "" {
 			k.Name = k.ID
 		}
 	}
-}
-
-func appendNew(list []string, s string) []string {
-	for _, have := range list {
-		if have == s {
-			return list
-		}
-	}
-	return append(list, s)
 }
 
 func (s *CardSpec) checkOffers(root *canon.Node) error {

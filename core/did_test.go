@@ -123,7 +123,8 @@ func TestDIDNames(t *testing.T) {
 	}
 }
 
-// The peer ID of libp2p's own test vector for Ed25519 keys.
+// The peer ID of the key in libp2p's own test vector: the identity multihash of
+// the protobuf that stands there.
 // Source: libp2p specs, peer-ids, "Test vectors".
 func TestPeerID(t *testing.T) {
 	pub, err := hex.DecodeString("1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e")
@@ -133,6 +134,10 @@ func TestPeerID(t *testing.T) {
 	got, err := DIDOf(ed25519.PublicKey(pub)).PeerID()
 	if err != nil || !strings.HasPrefix(got, "12D3KooW") || len(got) != 52 {
 		t.Errorf("got %s, %v", got, err)
+	}
+	raw, err := base58.Decode(got)
+	if err != nil || hex.EncodeToString(raw) != "0024080112201ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e" {
+		t.Errorf("got the multihash %x (%v)", raw, err)
 	}
 }
 
@@ -163,6 +168,16 @@ func FuzzParseDID(f *testing.F) {
 			t.Fatalf("%q: accepted, but spelled %q (%v)", s, DIDOf(pub), err)
 		}
 	})
+}
+
+func ExampleNewSigner() {
+	signer := NewSigner(ed25519.NewKeyFromSeed(make([]byte, 32)))
+	sig, err := signer.Sign([]byte("hello"))
+	fmt.Println(signer.DID(), err)
+	fmt.Println(VerifySignature(signer.DID(), []byte("hello"), sig), VerifySignature(signer.DID(), []byte("other"), sig))
+	// Output:
+	// did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp <nil>
+	// <nil> signature of z6Mk…mDooWp: denied: does not verify
 }
 
 func ExampleParseDID() {

@@ -16,29 +16,29 @@ func testRecordDraft(card []byte, now time.Time) RecordDraft {
 }
 
 // testRecord builds the record of testCard, both signed at now.
-func testRecord(t testing.TB, now time.Time) []byte {
-	t.Helper()
-	data, err := BuildRecord(testRecordDraft(testCard(t, nil, now), now), testSigner("agent"), now)
+func testRecord(tb testing.TB, now time.Time) []byte {
+	tb.Helper()
+	data, err := BuildRecord(testRecordDraft(testCard(tb, nil, now), now), testSigner("agent"), now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
 
-func testTombstone(t testing.TB, successor Signer, now time.Time) []byte {
-	t.Helper()
+func testTombstone(tb testing.TB, successor Signer, now time.Time) []byte {
+	tb.Helper()
 	data, err := BuildTombstone("zerostate-test", testSigner("agent"), successor, now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
 
-func mustRecord(t testing.TB, data []byte) *CardRecord {
-	t.Helper()
+func mustRecord(tb testing.TB, data []byte) *CardRecord {
+	tb.Helper()
 	r, err := Parse[CardRecord](data)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -336,4 +336,24 @@ func ExampleSelectRecord() {
 	best, err := SelectRecord([][]byte{first, later})
 	fmt.Println(best, errors.Join(errFirst, errLater, err))
 	// Output: 1 <nil>
+}
+
+func ExampleBuildRecord() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	agent, node := testSigner("agent"), testSigner("node")
+	card, errCard := BuildCard(testDraft(), agent, node, now)
+	data, errRecord := BuildRecord(RecordDraft{
+		Card: card, SealKey: make([]byte, 32), SealUntil: now.Add(24 * time.Hour),
+	}, agent, now)
+	record, err := VerifyRecord(data, "zerostate-test", now.Add(time.Hour))
+	fmt.Println(record.DID.Short(), record.Expires, errors.Join(errCard, errRecord, err))
+	// Output: z6Mk…jY2JRc 2026-03-03T12:00:00Z <nil>
+}
+
+func ExampleBuildTombstone() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	data, errBuild := BuildTombstone("zerostate-test", testSigner("agent"), testSigner("agent-next"), now)
+	record, err := VerifyRecord(data, "zerostate-test", now.AddDate(10, 0, 0))
+	fmt.Println(record.Tombstone(), record.Successor == testDID("agent-next"), errors.Join(errBuild, err))
+	// Output: true true <nil>
 }

@@ -18,7 +18,7 @@ type Signer interface {
 
 // NewSigner returns a Signer with the key in memory.
 func NewSigner(key ed25519.PrivateKey) Signer {
-	return memorySigner{key: key, did: DIDOf(key.Public().(ed25519.PublicKey))} //nolint:errcheck // crypto/ed25519 documents the type
+	return memorySigner{key: key, did: DIDOf(key.Public().(ed25519.PublicKey))}
 }
 
 type memorySigner struct {

@@ -56,9 +56,10 @@ func Canonical(data []byte, maxBytes int) ([]byte, error) {
 	return transform(data)
 }
 
-// transform is RFC 8785 without the rules of our own documents.
+// transform is RFC 8785 without the rules of our own documents. White space is
+// cut off because jcs takes none around a text that is a single number or word.
 func transform(data []byte) ([]byte, error) {
-	out, err := jcs.Transform(data)
+	out, err := jcs.Transform(bytes.Trim(data, " \t\r\n"))
 	if err != nil {
 		return nil, fmt.Errorf("canonicalise: %w: %w", ErrInvalid, err)
 	}

@@ -124,3 +124,11 @@ func TestTransformRefuses(t *testing.T) {
 		t.Errorf("got %v, want ErrInvalid", err)
 	}
 }
+
+func TestEncodeScalars(t *testing.T) {
+	for want, v := range map[string]any{"1": 1, "true": true, "null": nil, `"a"`: "a", "-9007199254740991": -MaxInteger} {
+		if got, err := Encode(v); err != nil || string(got) != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+}

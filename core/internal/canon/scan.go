@@ -1,6 +1,7 @@
 package canon
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"unicode/utf16"
@@ -298,12 +299,12 @@ func (s *scanner) hex4() (rune, error) {
 	if s.pos+4 > len(s.data) {
 		return 0, invalid("unexpected end")
 	}
-	n, err := strconv.ParseUint(string(s.data[s.pos:s.pos+4]), 16, 16)
-	if err != nil {
+	var b [2]byte
+	if _, err := hex.Decode(b[:], s.data[s.pos:s.pos+4]); err != nil {
 		return 0, invalid("an escape without four hex digits")
 	}
 	s.pos += 4
-	return rune(n), nil
+	return rune(b[0])<<8 | rune(b[1]), nil
 }
 
 func (s *scanner) space() {

@@ -161,9 +161,5 @@ func (p *treeParser) scalar(n *Node) error {
 // trimInvalid returns the text of an error of this package without the
 // sentinel's word, which the error around it says again.
 func trimInvalid(err error) string {
-	text := err.Error()
-	if prefix := ErrInvalid.Error() + ": "; len(text) > len(prefix) && text[:len(prefix)] == prefix {
-		return text[len(prefix):]
-	}
-	return text
+	return strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": ")
 }
