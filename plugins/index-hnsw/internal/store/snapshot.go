@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/zerostate/zerostate/core"
 	"github.com/zerostate/zerostate/plugins/index-hnsw/hnsw"
 )
 
@@ -49,8 +48,7 @@ func (s *Store) fold() error {
 	fresh, err := createLog(filepath.Join(s.cfg.Dir, logName), s.log.next)
 	if err != nil {
 		// The old log may be unlinked by now: writing to it would lose data.
-		s.broken = fmt.Errorf("begin a new log: %w: %w", err, core.ErrUnavailable)
-		return s.broken
+		return s.fail(fmt.Errorf("begin a new log: %w", err))
 	}
 	old := s.log.file
 	s.log = fresh
@@ -64,8 +62,8 @@ func (s *Store) fold() error {
 
 // compact repairs a copy of the graph, so that queries go on, and folds.
 func (s *Store) compact() error {
-	if s.broken != nil {
-		return s.broken
+	if err := s.Health(); err != nil {
+		return err
 	}
 	if index, _ := s.current(); index.Stats().Deleted > 0 {
 		repaired := index.Clone()

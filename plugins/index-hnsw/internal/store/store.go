@@ -58,11 +58,11 @@ type Store struct {
 	index    *hnsw.Index
 	bound    binding
 	diskSize int64
+	broken   error // why nothing can be written any more
 
 	// Owned by the writer.
 	lock   *os.File
 	log    *wal
-	broken error // why nothing can be written any more
 	foldAt int64 // size of the log at which it is folded into a snapshot
 }
 
@@ -158,6 +158,23 @@ func (s *Store) apply(o op) (bool, error) {
 	return true, nil
 }
 
+// Health is nil while the index can write, else what broke it: a failed write
+// or sync leaves unknown bytes on the disk, and only a new process, which reads
+// the truth from the log, may go on.
+func (s *Store) Health() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.broken
+}
+
+func (s *Store) fail(err error) error {
+	s.cfg.Log.Error("index can not write any more", "error", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = fmt.Errorf("%w: %w", err, core.ErrUnavailable)
+	return s.broken
+}
+
 // measure notes the size of what is on disk, for Stats.
 func (s *Store) measure() {
 	size := s.log.size
@@ -183,7 +200,7 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		close(s.stop)
 		<-s.stopped
-		if s.broken == nil && s.log.ops >= closeOps {
+		if s.Health() == nil && s.log.ops >= closeOps {
 			s.closeErr = s.fold()
 		}
 		s.closeErr = errors.Join(s.closeErr, s.log.file.Close(), s.lock.Close())

@@ -311,6 +311,9 @@ func TestFailedWriteStopsWriting(t *testing.T) {
 	if err := s.Compact(t.Context()); !errors.Is(err, core.ErrUnavailable) {
 		t.Errorf("compact: got %v, want ErrUnavailable", err)
 	}
+	if !errors.Is(s.Health(), core.ErrUnavailable) {
+		t.Errorf("health: got %v, want ErrUnavailable", s.Health())
+	}
 	if !holds(t, s, row(1)) {
 		t.Error("queries must go on")
 	}

@@ -141,8 +141,8 @@ func (s *Store) gather(first *request) []*request {
 // commit checks the operations of a group, syncs the good ones as one frame,
 // applies them and answers each request. It says whether anything changed.
 func (s *Store) commit(group []*request) bool {
-	if s.broken != nil {
-		answerAll(group, s.broken)
+	if err := s.Health(); err != nil {
+		answerAll(group, err)
 		return false
 	}
 	st := s.newStage()
@@ -152,11 +152,7 @@ func (s *Store) commit(group []*request) bool {
 	}
 	if st.ops > 0 {
 		if err := s.log.append(st.payload, st.ops); err != nil {
-			// What a failed sync left on the disk is unknown, so this process
-			// writes no more: the next one reads the truth from the log.
-			s.broken = fmt.Errorf("%w: %w", err, core.ErrUnavailable)
-			s.cfg.Log.Error("index can not write any more", "error", err)
-			answerAll(group, s.broken)
+			answerAll(group, s.fail(err))
 			return false
 		}
 	}
