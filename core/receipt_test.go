@@ -106,7 +106,8 @@ func TestReceiptGolden(t *testing.T) {
 }
 
 // TestReceiptEveryBit flips every bit of a signed receipt's file: none of the
-// results verifies.
+// results verifies. Under the race detector, which makes parsing ten times
+// slower and has nothing to find in it, it flips one bit of each byte.
 func TestReceiptEveryBit(t *testing.T) {
 	data := signedReceipt(t, true)
 	var wg sync.WaitGroup
@@ -114,6 +115,9 @@ func TestReceiptEveryBit(t *testing.T) {
 		wg.Go(func() {
 			data := slices.Clone(data)
 			for i := range data {
+				if raceDetector && i%8 != bit {
+					continue
+				}
 				data[i] ^= 1 << bit
 				if _, err := VerifyReceipt(data, receiptNetwork, false); err == nil {
 					t.Errorf("byte %d, bit %d: accepted", i, bit)
