@@ -172,10 +172,9 @@ func TestNodeThatOnlyDials(t *testing.T) {
 	}
 }
 
-func TestAnnounceAndMDNS(t *testing.T) {
+func TestAnnounceAndLocalPeers(t *testing.T) {
 	n := startNode(t, "a", func(c *Config) {
 		c.Announce = []string{"/dns4/node.example/udp/4001/quic-v1"}
-		c.MDNS = true
 	})
 	await(t, "the announced address alone", func() bool {
 		a := n.Addrs()
