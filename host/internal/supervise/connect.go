@@ -133,7 +133,7 @@ func openProcess[T any](ctx context.Context, s *Set, k sdk.Kind[T], name string,
 		SocketDir: s.runDir, StopTimeout: termDeadline,
 		Runner: func(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error) {
 			cmd.Env = append(cmd.Env, sdk.EnvWatchStdin+"=1", sdk.EnvHostPID+"="+strconv.Itoa(os.Getpid()), "TMPDIR="+dirs.cache)
-			proc = newProcess(bin, cmd, confinement{
+			proc = newProcess(bin, cmd, socketDir, confinement{
 				writeDirs: []string{dirs.state, dirs.cache, socketDir},
 				files:     block.Limits.Files, memory: int64(block.Limits.Memory),
 				network: block.Network, connectPort: s.otlpPort(), required: s.cfg.Node.RequireConfinement,

@@ -146,6 +146,7 @@ func (l *life[T]) watch(ctx context.Context, inst instance[T]) error {
 			cancel()
 			return nil
 		case <-inst.exited():
+			inst.kill() // frees its connection and sockets
 			return fmt.Errorf("plugin %s %s exited: %w", l.kind, l.name, core.ErrUnavailable)
 		case <-tick.C:
 			probe, cancel := context.WithTimeout(ctx, probeDeadline)

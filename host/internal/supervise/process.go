@@ -30,10 +30,11 @@ type confinement struct {
 // confined first and stays until the process ends (the parent-death signal is
 // the thread's). It is a go-plugin runner.
 type process struct {
-	binary  *binary
-	cmd     *exec.Cmd
-	confine confinement
-	log     hclog.Logger
+	binary    *binary
+	cmd       *exec.Cmd
+	socketDir string // its own; removed when it has ended
+	confine   confinement
+	log       hclog.Logger
 
 	stdin          *os.File // the write end; its closing tells the plugin that the host is gone
 	stdout, stderr *pipe
@@ -47,10 +48,10 @@ type process struct {
 
 // newProcess prepares a process that runs the binary with the command's
 // arguments and the plugin protocol's part of its environment.
-func newProcess(b *binary, cmd *exec.Cmd, c confinement, log hclog.Logger) *process {
+func newProcess(b *binary, cmd *exec.Cmd, socketDir string, c confinement, log hclog.Logger) *process {
 	env := closedEnv(cmd.Env, os.Environ(), c)
 	return &process{
-		binary: b, confine: c, log: log, done: make(chan struct{}),
+		binary: b, socketDir: socketDir, confine: c, log: log, done: make(chan struct{}),
 		cmd: &exec.Cmd{Path: b.path, Args: []string{b.path}, Env: env},
 	}
 }

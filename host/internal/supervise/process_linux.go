@@ -70,10 +70,18 @@ func (p *process) spawnHere(started chan<- error) {
 	_ = unix.Kill(-pid, unix.SIGKILL) // what it left behind in its group
 	p.closeStdin()
 	close(p.done)
+	if err := os.RemoveAll(p.socketDir); err != nil {
+		p.log.Warn("plugin's socket directory stays", "path", p.socketDir, "error", err)
+	}
 }
 
 // signal sends a signal to the whole group.
 func (p *process) signal(s syscall.Signal) error {
+	select {
+	case <-p.done: // its number may be another process's by now
+		return nil
+	default:
+	}
 	err := unix.Kill(-int(p.pid.Load()), s)
 	if errors.Is(err, unix.ESRCH) {
 		return nil

@@ -32,6 +32,9 @@ func (p *process) spawn(started chan<- error) {
 	p.err = p.cmd.Wait()
 	p.closeStdin()
 	close(p.done)
+	if err := os.RemoveAll(p.socketDir); err != nil {
+		p.log.Warn("plugin's socket directory stays", "path", p.socketDir, "error", err)
+	}
 }
 
 // signal sends a signal to the process.
