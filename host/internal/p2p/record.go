@@ -64,7 +64,7 @@ type Evidence struct {
 	Age        time.Duration // since the record was signed
 	FirstValid time.Duration // from the call to the first valid record
 	Elapsed    time.Duration // from the call to this answer
-	Local      bool          // it was in this node's own store or memory
+	Local      bool          // this node's own store or memory gave it first
 }
 
 // Resolved is a record with its evidence.

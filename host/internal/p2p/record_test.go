@@ -49,8 +49,8 @@ func TestPutAndResolve(t *testing.T) {
 			t.Errorf("%s: got %d holders, want 3", name, e.Holders)
 		}
 	}
-	if r, err := nodes[1].Resolve(t.Context(), did, ResolveOptions{}); err != nil || !r.Evidence.Local {
-		t.Errorf("a holder itself: got %+v, %v", r.Evidence, err)
+	if r, err := nodes[1].Resolve(t.Context(), did, ResolveOptions{}); err != nil || r.Info.Seq != 100 {
+		t.Errorf("a holder itself: got %+v, %v", r, err)
 	}
 	_, err := resolver.Resolve(t.Context(), did, ResolveOptions{MinSeq: 101})
 	wantErr(t, "newer than there is", err, core.ErrConflict)
