@@ -277,11 +277,12 @@ func TestCardProofsExact(t *testing.T) {
 		"values swapped": {func(c *Card) {
 			c.Proof[0].ProofValue, c.Proof[1].ProofValue = c.Proof[1].ProofValue, c.Proof[0].ProofValue
 		}, ErrDenied},
-		"JWS stripped":     {func(c *Card) { c.Signatures = nil }, ErrDenied}, // the proofs cover it
-		"JWS twice":        {func(c *Card) { c.Signatures = slices.Repeat(c.Signatures, 2) }, ErrInvalid},
-		"a name changed":   {func(c *Card) { c.Name += "!" }, ErrDenied},
-		"others' params":   {func(c *Card) { c.Capabilities.Extensions[1].Params = json.RawMessage(`{}`) }, ErrDenied},
-		"post-quantum too": {func(c *Card) { c.Proof = append(c.Proof, c.Proof...) }, ErrInvalid},
+		"node's value is the agent's": {func(c *Card) { c.Proof[1].ProofValue = c.Proof[0].ProofValue }, ErrDenied},
+		"JWS stripped":                {func(c *Card) { c.Signatures = nil }, ErrDenied}, // the proofs cover it
+		"JWS twice":                   {func(c *Card) { c.Signatures = slices.Repeat(c.Signatures, 2) }, ErrInvalid},
+		"a name changed":              {func(c *Card) { c.Name += "!" }, ErrDenied},
+		"others' params":              {func(c *Card) { c.Capabilities.Extensions[1].Params = json.RawMessage(`{}`) }, ErrDenied},
+		"post-quantum too":            {func(c *Card) { c.Proof = append(c.Proof, c.Proof...) }, ErrInvalid},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -437,9 +438,17 @@ func TestCheckCardFollows(t *testing.T) {
 
 func TestCardDigest(t *testing.T) {
 	data := testCard(t, nil, testNow)
-	got, err := CardDigest(data)
-	if err != nil || canon.CheckHex64(got) != nil {
-		t.Errorf("got %s, %v", got, err)
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		t.Fatal(err)
+	}
+	delete(members, "signatures")
+	bare, err := canon.Encode(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := CardDigest(data); err != nil || got != canon.SHA256Hex(bare) {
+		t.Errorf("got %s, %v, want the sha256 without signatures, %s", got, err, canon.SHA256Hex(bare))
 	}
 	if _, err := CardDigest(data[1:]); !errors.Is(err, ErrInvalid) {
 		t.Errorf("got %v, want ErrInvalid", err)

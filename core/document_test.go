@@ -53,6 +53,18 @@ func TestSignAndVerify(t *testing.T) {
 	if err := Verify(&bad, a.Network); !errors.Is(err, ErrDenied) {
 		t.Errorf("another key: got %v, want ErrDenied", err)
 	}
+	body, err := unsignedBytes(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid, err := testSigner("agent").Sign(SigningInput(TypeAnnouncement, body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad.Signatures = []Signature{{Key: testDID("agent"), Sig: canon.B64(valid)}}
+	if err := Verify(&bad, a.Network); !errors.Is(err, ErrDenied) {
+		t.Errorf("a valid signature of another signer: got %v, want ErrDenied", err)
+	}
 	bad.Signatures = []Signature{{Key: a.Node, Sig: "x"}}
 	if err := Verify(&bad, a.Network); !errors.Is(err, ErrInvalid) {
 		t.Errorf("not base64: got %v, want ErrInvalid", err)
