@@ -144,6 +144,9 @@ func TestCardEveryBit(t *testing.T) {
 	small := testCard(t, onlyRequired, testNow)
 	for i := range small {
 		for bit := range 8 {
+			if raceDetector && i%8 != bit {
+				continue // an eighth of the bits: it is ten times slower
+			}
 			flip(small, i, bit)
 		}
 	}
