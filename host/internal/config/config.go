@@ -99,12 +99,13 @@ type Serve struct {
 	MaxWall         time.Duration `zs:"max_wall" default:"10m" range:"1ms..24h" doc:"longest wall time of one task"`
 	Allow           []string      `zs:"allow" doc:"node dids that may hire; empty: all but those denied"`
 	Deny            []string      `zs:"deny" doc:"node dids that may not hire"`
+	ForeignModules  bool          `zs:"foreign_modules" default:"false" doc:"run whole manifests of callers, with modules of their own"`
 	MinDepositMicro int64         `zs:"min_deposit" default:"0" range:"0..9007199254740991" unit:"micros" doc:"smallest channel deposit accepted"`
 }
 
 // Network is how this node listens, joins and limits its peers.
 type Network struct {
-	ID           string        `zs:"id" default:"zerostate-local" pattern:"^[a-z0-9][a-z0-9-]{0,62}$" doc:"network name; documents of another network do not verify"`
+	ID           string        `zs:"id" default:"zerostate-test" pattern:"^[a-z0-9][a-z0-9-]{0,62}$" doc:"network name; documents of another network do not verify"`
 	Listen       []string      `zs:"listen" default:"/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1" doc:"multiaddresses to listen on"`
 	Announce     []string      `zs:"announce" doc:"multiaddresses to announce instead of those listened on"`
 	Bootstrap    []string      `zs:"bootstrap" doc:"multiaddresses, with /p2p/ID, of first peers"`
@@ -159,7 +160,7 @@ type Index struct {
 // Policy is what this node may spend and whom it hires. Amounts are micros of
 // the currency.
 type Policy struct {
-	Currency          string        `zs:"currency" default:"USD" pattern:"^[A-Za-z0-9.:_-]{1,32}$" doc:"currency of amounts in this block"`
+	Currency          string        `zs:"currency" default:"TEST" pattern:"^[A-Z0-9]{1,12}$" doc:"currency of amounts in this block"`
 	MaxChargeMicros   int64         `zs:"max_charge" default:"1000000" range:"0..9007199254740991" unit:"micros" doc:"most one task may cost"`
 	MaxPerDayMicros   int64         `zs:"max_charge_per_day" default:"100000000" range:"0..9007199254740991" unit:"micros" doc:"most all tasks of a day (UTC) may cost"`
 	DepositMicros     int64         `zs:"deposit" default:"10000000" range:"0..9007199254740991" unit:"micros" doc:"deposit of a new channel"`

@@ -28,7 +28,8 @@ const (
 
 // Frame is one message of a stream. An answer may always be an Error.
 type Frame struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Traceparent string                 `protobuf:"bytes,2,opt,name=traceparent,proto3" json:"traceparent,omitempty"` // W3C Trace Context of the request, so that one trace crosses nodes; optional
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Frame_Error
@@ -81,6 +82,13 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
 	return file_zerostate_peer_v1_peer_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Frame) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 func (x *Frame) GetBody() isFrame_Body {
@@ -1863,8 +1871,9 @@ var File_zerostate_peer_v1_peer_proto protoreflect.FileDescriptor
 
 const file_zerostate_peer_v1_peer_proto_rawDesc = "" +
 	"\n" +
-	"\x1czerostate/peer/v1/peer.proto\x12\x11zerostate.peer.v1\"\xf5\x06\n" +
-	"\x05Frame\x120\n" +
+	"\x1czerostate/peer/v1/peer.proto\x12\x11zerostate.peer.v1\"\x97\a\n" +
+	"\x05Frame\x12 \n" +
+	"\vtraceparent\x18\x02 \x01(\tR\vtraceparent\x120\n" +
 	"\x05error\x18\x01 \x01(\v2\x18.zerostate.peer.v1.ErrorH\x00R\x05error\x120\n" +
 	"\x05query\x18\n" +
 	" \x01(\v2\x18.zerostate.peer.v1.QueryH\x00R\x05query\x12-\n" +

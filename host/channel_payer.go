@@ -1,0 +1,381 @@
+package host
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zerostate/zerostate/core"
+	"github.com/zerostate/zerostate/host/internal/peerpb"
+)
+
+// maxUpdateReceipts bounds the receipts of one update, bytes, so that its frame
+// stays below 1 MiB.
+const maxUpdateReceipts = 512 << 10
+
+// change is what one caller wants of the next update.
+type change struct {
+	add     *core.Lock
+	settle  *core.Settlement
+	receipt []byte // justifies settle
+	done    chan error
+}
+
+// operation is one proposal of ours, kept before the payment plugin sees it, so
+// that after a crash the same key brings the same document back.
+type operation struct {
+	Key      string       `json:"key"`
+	Kind     string       `json:"kind"` // open, update, close
+	Changes  core.Changes `json:"changes"`
+	Params   []byte       `json:"params,omitempty"`
+	Receipts [][]byte     `json:"receipts,omitempty"`
+}
+
+// ensure answers a channel that can lock need micro-units for payee: an open
+// one, or a new one. A channel that has run down takes no more locks and is
+// closed once its last one ended.
+func (c *channels) ensure(ctx context.Context, payee core.DID, need int64) (*channel, error) {
+	quote, err := c.payment.Quote(ctx, core.QuoteRequest{
+		Price: core.Price{Currency: c.terms.Currency, Unit: "req", PriceMicros: 1, PerUnits: 1}, MaxUnits: 1, Currency: c.terms.Currency,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("quote: %w", err)
+	}
+	l := c.link(payee)
+	l.opening.Lock()
+	defer l.opening.Unlock()
+	for _, ch := range c.list() {
+		if ch.role != core.RolePayer || ch.peer != payee || ch.params.Currency != quote.Currency || ch.params.Backend != quote.Backend {
+			continue
+		}
+		if ch.canLock(need) {
+			return ch, nil
+		}
+	}
+	return c.open(ctx, payee, max(c.terms.DepositMicros, quote.MinDepositMicros, need), quote)
+}
+
+// canLock reports whether the channel takes a lock of need; one that can not
+// any more starts draining.
+func (ch *channel) canLock(need int64) bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.state == nil || ch.closed || ch.disputed || ch.draining {
+		return false
+	}
+	left := ch.state.PayerMicros
+	for _, q := range ch.queue {
+		if q.add != nil {
+			left -= q.add.MaxMicros
+		}
+	}
+	if left >= need && len(ch.state.Locks)+len(ch.queue) < core.MaxLocks {
+		return true
+	}
+	ch.draining = left < need
+	return false
+}
+
+// open opens a channel with a deposit.
+func (c *channels) open(ctx context.Context, payee core.DID, deposit int64, q core.Quote) (*channel, error) {
+	nonce := make([]byte, 32)
+	if _, err := io.ReadFull(c.rand, nonce); err != nil {
+		return nil, fmt.Errorf("open channel: %w", err)
+	}
+	window := q.ChallengeWindow
+	if c.terms.ChallengeWindow > 0 {
+		window = c.terms.ChallengeWindow
+	}
+	p := &core.Params{
+		Network: c.network, Suite: core.SuiteEd25519, Payer: c.self.DID(), Payee: payee,
+		Currency: q.Currency, Backend: q.Backend, DepositMicros: deposit,
+		Nonce: base64.RawURLEncoding.EncodeToString(nonce), ChallengeWindowMs: window.Milliseconds(),
+	}
+	params, err := p.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	ch, err := c.newChannel(core.RolePayer, params)
+	if err != nil {
+		return nil, err
+	}
+	op, err := c.newOperation("open")
+	if err != nil {
+		return nil, err
+	}
+	op.Params, op.Changes.AuditHead = params, c.audit.current()
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if err := c.propose(ctx, ch, op); err != nil {
+		return nil, fmt.Errorf("open channel with %s: %w", payee.Short(), err)
+	}
+	c.mu.Lock()
+	c.byID[ch.id] = ch
+	c.mu.Unlock()
+	return ch, c.audit.append(core.AuditChannelOpen, ch.id, "")
+}
+
+// newOperation draws the random key of a proposal.
+func (c *channels) newOperation(kind string) (operation, error) {
+	key := make([]byte, 16)
+	if _, err := io.ReadFull(c.rand, key); err != nil {
+		return operation{}, fmt.Errorf("%s channel: %w", kind, err)
+	}
+	return operation{Key: hex.EncodeToString(key), Kind: kind}, nil
+}
+
+// lock adds a lock to the channel and returns when both sides hold it.
+func (c *channels) lock(ctx context.Context, ch *channel, l core.Lock) error {
+	return c.apply(ctx, ch, &change{add: &l, done: make(chan error, 1)})
+}
+
+// settle ends a lock by its receipt and returns when both sides hold that.
+func (c *channels) settle(ctx context.Context, ch *channel, s core.Settlement, receipt []byte) error {
+	return c.apply(ctx, ch, &change{settle: &s, receipt: receipt, done: make(chan error, 1)})
+}
+
+// apply queues a change for the next update and waits for it. Whoever finds no
+// update in flight carries the queue.
+func (c *channels) apply(ctx context.Context, ch *channel, want *change) error {
+	ch.mu.Lock()
+	ch.queue = append(ch.queue, want)
+	carry := !ch.flushing
+	ch.flushing = true
+	ch.mu.Unlock()
+	if carry {
+		c.flush(context.WithoutCancel(ctx), ch)
+	}
+	select {
+	case err := <-want.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("update channel %.8s: %w", ch.id, context.Cause(ctx))
+	}
+}
+
+// flush proposes updates until the queue is empty.
+func (c *channels) flush(ctx context.Context, ch *channel) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	for len(ch.queue) > 0 {
+		batch := ch.takeBatch()
+		err := c.update(ctx, ch, batch)
+		if err != nil && len(batch) > 1 && !errors.Is(err, core.ErrUnavailable) {
+			// One change that can not be is not the others' fault: each alone.
+			for _, w := range batch {
+				w.done <- c.update(ctx, ch, []*change{w})
+			}
+			continue
+		}
+		for _, w := range batch {
+			w.done <- err
+		}
+	}
+	ch.flushing = false
+}
+
+// takeBatch takes what fits one frame off the queue. The caller holds ch.mu.
+func (ch *channel) takeBatch() []*change {
+	size, n := 0, 0
+	for n < len(ch.queue) && (n == 0 || size+len(ch.queue[n].receipt) <= maxUpdateReceipts) {
+		size += len(ch.queue[n].receipt)
+		n++
+	}
+	batch := ch.queue[:n:n]
+	ch.queue = ch.queue[n:]
+	return batch
+}
+
+// update proposes the next state with a batch of changes. The caller holds
+// ch.mu, but lets go of it while the peer is asked.
+func (c *channels) update(ctx context.Context, ch *channel, batch []*change) error {
+	op, err := c.newOperation("update")
+	if err != nil {
+		return err
+	}
+	op.Changes.AuditHead = c.audit.current()
+	for _, w := range batch {
+		if w.add != nil {
+			op.Changes.Add = append(op.Changes.Add, *w.add)
+		}
+		if w.settle != nil {
+			op.Changes.Settle = append(op.Changes.Settle, *w.settle)
+			op.Receipts = append(op.Receipts, w.receipt)
+		}
+	}
+	if err := c.finishPending(ctx, ch); err != nil {
+		return err
+	}
+	return c.propose(ctx, ch, op)
+}
+
+// finishPending sends an earlier proposal again that never came to an end: a
+// proposal is never replaced.
+func (c *channels) finishPending(ctx context.Context, ch *channel) error {
+	var op operation
+	err := c.store.GetJSON(operationPrefix+ch.id, &op)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.propose(ctx, ch, op)
+}
+
+// propose takes one operation from the payment plugin's first call to its
+// second. The caller holds ch.mu; it is let go while the peer is asked, and
+// `flushing` (or being new) keeps other proposals away meanwhile.
+func (c *channels) propose(ctx context.Context, ch *channel, op operation) error {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	if err := c.store.SetJSON(operationPrefix+ch.id, op); err != nil {
+		return err
+	}
+	state, err := c.draft(ctx, ch, op)
+	if err != nil {
+		// Nothing was signed: the operation may be forgotten.
+		return errors.Join(err, c.store.Delete(operationPrefix+ch.id))
+	}
+	if err := c.guard.sign(state, c.self); err != nil {
+		return err
+	}
+	doc, err := core.Encode(state)
+	if err != nil {
+		return err
+	}
+	ch.mu.Unlock()
+	signed, err := c.exchange(ctx, ch.peer, op.frame(doc))
+	ch.mu.Lock()
+	if err != nil {
+		return err
+	}
+	return c.commit(ctx, ch, op, state, signed)
+}
+
+// draft asks the plugin for the document of an operation and checks that it is
+// what was asked for: the host signs nothing that core does not derive.
+func (c *channels) draft(ctx context.Context, ch *channel, op operation) (*core.State, error) {
+	pending, err := c.call(ctx, ch, op, nil)
+	if err != nil {
+		return nil, err
+	}
+	state, err := ch.params.ParseState(pending.Document)
+	if err != nil {
+		return nil, fmt.Errorf("payment plugin's document: %w", err)
+	}
+	want, err := c.expected(ch, op)
+	if err != nil {
+		return nil, err
+	}
+	got, err := core.Digest(state)
+	if err != nil {
+		return nil, err
+	}
+	if wantDigest, err := core.Digest(want); err != nil || got != wantDigest {
+		return nil, errors.Join(err, fmt.Errorf("payment plugin's document for channel %.8s is not what was asked for: %w", ch.id, core.ErrInvalid))
+	}
+	state.Signatures = nil
+	return state, nil
+}
+
+func (c *channels) expected(ch *channel, op operation) (*core.State, error) {
+	if op.Kind == "open" {
+		return core.OpeningState(ch.params, op.Changes.AuditHead)
+	}
+	return core.NextState(ch.params, ch.state, op.Changes)
+}
+
+// call makes the plugin's call of an operation: the first with no document, the
+// second with both signatures.
+func (c *channels) call(ctx context.Context, ch *channel, op operation, doc []byte) (core.PendingDocument, error) {
+	switch op.Kind {
+	case "open":
+		return c.payment.Open(ctx, core.OpenRequest{
+			Key: op.Key, Role: core.RolePayer, Params: op.Params, AuditHead: op.Changes.AuditHead, Document: doc,
+		})
+	case "close":
+		return c.payment.Close(ctx, core.CloseRequest{
+			Key: op.Key, Channel: ch.id, Role: core.RolePayer, AuditHead: op.Changes.AuditHead, Document: doc,
+		})
+	default:
+		return c.payment.Update(ctx, core.UpdateRequest{
+			Key: op.Key, Channel: ch.id, Role: core.RolePayer, Changes: op.Changes, Receipts: op.Receipts, Document: doc,
+		})
+	}
+}
+
+// frame is the proposal as the peer gets it.
+func (op operation) frame(doc []byte) *peerpb.Frame {
+	switch op.Kind {
+	case "open":
+		return &peerpb.Frame{Body: &peerpb.Frame_Open{Open: &peerpb.Open{Params: op.Params, Document: doc}}}
+	case "close":
+		return &peerpb.Frame{Body: &peerpb.Frame_Close{Close: &peerpb.Close{Document: doc}}}
+	default:
+		return &peerpb.Frame{Body: &peerpb.Frame_Update{Update: &peerpb.Update{Document: doc, Receipts: op.Receipts}}}
+	}
+}
+
+// commit checks the payee's answer and ends the operation. The caller holds ch.mu.
+func (c *channels) commit(ctx context.Context, ch *channel, op operation, proposed *core.State, signed []byte) error {
+	both, err := ch.params.ParseState(signed)
+	if err != nil {
+		return fmt.Errorf("answer of %s: %w", ch.peer.Short(), err)
+	}
+	if err := core.Verify(both, c.network); err != nil {
+		return fmt.Errorf("answer of %s: %w", ch.peer.Short(), err)
+	}
+	want, err := core.Digest(proposed)
+	if err != nil {
+		return err
+	}
+	if got, err := core.Digest(both); err != nil || got != want {
+		return errors.Join(err, fmt.Errorf("%s signed another state than was proposed: %w", ch.peer.Short(), core.ErrDenied))
+	}
+	if _, err := c.call(ctx, ch, op, signed); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if err := c.save(ch, both); err != nil {
+		return err
+	}
+	return c.store.Delete(operationPrefix + ch.id)
+}
+
+// close ends a channel by agreement; its locks must all have ended.
+func (c *channels) close(ctx context.Context, id string) (*channel, error) {
+	ch, err := c.lookup(id)
+	if err != nil {
+		return nil, err
+	}
+	if ch.role != core.RolePayer {
+		return nil, fmt.Errorf("channel %.8s: only its payer can propose the close: %w", id, core.ErrDenied)
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	switch {
+	case ch.closed:
+		return ch, nil
+	case ch.flushing || len(ch.queue) > 0:
+		return nil, fmt.Errorf("channel %.8s has an update in flight: %w", id, core.ErrConflict)
+	case ch.state != nil && len(ch.state.Locks) > 0:
+		return nil, fmt.Errorf("channel %.8s holds %d locks; each ends by its receipt or a dispute: %w", id, len(ch.state.Locks), core.ErrConflict)
+	}
+	ch.flushing = true
+	defer func() { ch.flushing = false }()
+	if err := c.finishPending(ctx, ch); err != nil {
+		return nil, err
+	}
+	op, err := c.newOperation("close")
+	if err != nil {
+		return nil, err
+	}
+	op.Changes.Final, op.Changes.AuditHead = true, c.audit.current()
+	if err := c.propose(ctx, ch, op); err != nil {
+		return nil, fmt.Errorf("close channel %.8s: %w", id, err)
+	}
+	return ch, c.audit.append(core.AuditChannelClose, ch.id, "")
+}

@@ -1,0 +1,246 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/zerostate/zerostate/core"
+	"github.com/zerostate/zerostate/host/internal/peerpb"
+)
+
+// desk is where a worker takes in what the requester sends on one task stream.
+type desk struct {
+	w       *worker
+	run     *workerRun
+	intakes []*intake       // of each input
+	unsent  []chan struct{} // closed when the requester says that it does not push an input
+	settled chan []byte
+}
+
+func (w *worker) newDesk(ctx context.Context, run *workerRun) *desk {
+	d := &desk{w: w, run: run, settled: make(chan []byte, 1)}
+	for range run.task.Spec.Inputs {
+		d.intakes = append(d.intakes, w.n.newIntake(context.WithoutCancel(ctx), int64(w.n.cfg.Serve.MaxInput)))
+		d.unsent = append(d.unsent, make(chan struct{}))
+	}
+	return d
+}
+
+// read takes messages until the stream ends.
+func (d *desk) read(r *ring) {
+	for {
+		m, err := r.recv()
+		if err == nil {
+			err = d.take(m)
+		}
+		if err != nil {
+			for _, in := range d.intakes {
+				in.abort(fmt.Errorf("the requester's stream ended: %w", errors.Join(err, core.ErrUnavailable)))
+			}
+			return
+		}
+	}
+}
+
+func (d *desk) take(m any) error {
+	switch m := m.(type) {
+	case *peerpb.Input:
+		return d.takeInput(m)
+	case *peerpb.Settle:
+		select {
+		case d.settled <- m.GetReceipt():
+		default:
+		}
+		return nil
+	case *peerpb.Cancel:
+		d.w.stop(d.run)
+		return nil
+	default:
+		return fmt.Errorf("a requester does not send %T: %w", m, core.ErrDenied)
+	}
+}
+
+func (d *desk) takeInput(m *peerpb.Input) error {
+	for i, in := range d.run.task.Spec.Inputs {
+		if in.Name != m.GetName() {
+			continue
+		}
+		if m.GetLast() && m.GetOffset() == 0 && len(m.GetBytes()) == 0 && m.GetCid() != emptyCID {
+			close(d.unsent[i])
+			return nil
+		}
+		if err := d.intakes[i].take(m.GetOffset(), m.GetBytes(), m.GetLast()); err != nil {
+			return fmt.Errorf("input %s: %w", in.Name, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("the task has no input %q: %w", m.GetName(), core.ErrInvalid)
+}
+
+// inputs answers the content of every input, pushed or fetched, once all of it
+// is here and is what the manifest names.
+func (d *desk) inputs(ctx context.Context) ([]contentRef, error) {
+	var total int64
+	var out []contentRef
+	for i, in := range d.run.task.Spec.Inputs {
+		ref, err := d.input(ctx, i, in)
+		if err != nil {
+			return nil, fmt.Errorf("input %s: %w", in.Name, err)
+		}
+		if ref.CID != cidOf(in.URI) || ref.SHA256 != in.Digest.SHA256 {
+			return nil, fmt.Errorf("input %s is not the content that the manifest names: %w", in.Name, core.ErrDenied)
+		}
+		if total += ref.SizeBytes; total > int64(d.w.n.cfg.Serve.MaxInput) {
+			return nil, fmt.Errorf("the inputs are larger than serve.max_input: %w", core.ErrExhausted)
+		}
+		out = append(out, ref)
+	}
+	return out, nil
+}
+
+// input waits for the push of an input; one that is not pushed within its
+// timeout is fetched by CID.
+func (d *desk) input(ctx context.Context, i int, in core.TaskInput) (contentRef, error) {
+	timer := time.NewTimer(in.Timeout())
+	defer timer.Stop()
+	select {
+	case <-d.intakes[i].done:
+		return d.intakes[i].ref, d.intakes[i].err
+	case <-d.unsent[i]:
+	case <-timer.C:
+	case <-ctx.Done():
+		return contentRef{}, context.Cause(ctx)
+	}
+	d.intakes[i].abort(errors.New("fetched instead"))
+	return d.fetch(ctx, in)
+}
+
+// fetch gets an input that the requester does not push, within its timeout and
+// retries.
+func (d *desk) fetch(ctx context.Context, in core.TaskInput) (ref contentRef, err error) {
+	for range in.Retries + 1 {
+		if ref, err = d.tryFetch(ctx, in); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return ref, err
+}
+
+func (d *desk) tryFetch(ctx context.Context, in core.TaskInput) (contentRef, error) {
+	ctx, cancel := context.WithTimeout(ctx, in.Timeout())
+	defer cancel()
+	content := d.w.n.net.Content()
+	r, err := content.Open(ctx, cidOf(in.URI), int64(d.w.n.cfg.Serve.MaxInput))
+	if err != nil {
+		return contentRef{}, err
+	}
+	info, err := content.Add(ctx, r, false)
+	return contentRef(info), errors.Join(err, r.Close())
+}
+
+// takings stores what a guest writes and shows stdout and stderr to the
+// requester as they come.
+type takings struct {
+	w      *worker
+	ring   *ring
+	byName map[string]*intake
+	order  []string
+	stderr []byte
+	lost   bool // the requester's stream is gone: store only
+}
+
+// maxStderr is how much of stderr the worker passes on.
+const maxStderr = 1 << 20
+
+func (w *worker) newTakings(ctx context.Context, task *core.Resolved, r *ring) *takings {
+	t := &takings{w: w, ring: r, byName: map[string]*intake{}}
+	add := func(name string, limit int64) {
+		t.byName[name] = w.n.newIntake(ctx, limit)
+		t.order = append(t.order, name)
+	}
+	add(core.StdoutName, task.Spec.Limits.StdoutBytes)
+	for _, o := range task.Spec.Outputs {
+		add(o.Name, o.MaxBytes)
+	}
+	return t
+}
+
+// take is the executor's emit.
+func (t *takings) take(e core.RunEvent) error {
+	name := e.Name
+	switch e.Stream {
+	case core.RunStderr:
+		if len(t.stderr)+len(e.Data) <= maxStderr {
+			t.stderr = append(t.stderr, e.Data...)
+			t.show("stderr", e.Data)
+		}
+		return nil
+	case core.RunStdout:
+		name = core.StdoutName
+		t.show("stdout", e.Data)
+	case core.RunOutput:
+	}
+	in, ok := t.byName[name]
+	if !ok {
+		return fmt.Errorf("the task declares no output %q: %w", name, core.ErrInvalid)
+	}
+	for data := e.Data; len(data) > 0; {
+		n := min(len(data), chunkSize)
+		if err := in.take(in.next, data[:n], false); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// show passes on what the guest prints; a requester that is gone does not stop
+// the guest.
+func (t *takings) show(stream string, data []byte) {
+	for len(data) > 0 && !t.lost {
+		n := min(len(data), chunkSize)
+		if err := t.ring.send(&peerpb.Event{Stream: stream, Bytes: data[:n]}); err != nil {
+			t.lost = true
+		}
+		data = data[n:]
+	}
+}
+
+// finish ends every output and checks that what was stored is what the executor
+// says it produced.
+func (t *takings) finish(result core.RunResult) ([]storedOutput, error) {
+	want := map[string]core.RunOutputDigest{}
+	for _, o := range result.Outputs {
+		want[o.Name] = o
+	}
+	var out []storedOutput
+	for _, name := range t.order {
+		in := t.byName[name]
+		digest, produced := want[name]
+		if !produced {
+			in.abort(core.ErrNotFound)
+			continue
+		}
+		if err := in.take(in.next, nil, true); err != nil {
+			return nil, fmt.Errorf("output %s: %w", name, err)
+		}
+		<-in.done
+		if in.err != nil {
+			return nil, fmt.Errorf("output %s: %w", name, in.err)
+		}
+		if in.ref.SHA256 != digest.SHA256 {
+			return nil, fmt.Errorf("output %s is not what the executor says it is: %w", name, core.ErrInvalid)
+		}
+		out = append(out, storedOutput{Name: name, contentRef: in.ref})
+	}
+	return out, nil
+}
+
+// cidOf is the CID of an ipfs:// URI.
+func cidOf(uri string) string { return strings.TrimPrefix(uri, "ipfs://") }
+
+// emptyCID is the CID of content without a byte.
+const emptyCID = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
