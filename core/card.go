@@ -97,7 +97,7 @@ type AgentExtension struct {
 	URI         string          `json:"uri"`
 	Description string          `json:"description,omitempty"`
 	Required    bool            `json:"required,omitempty"`
-	Params      json.RawMessage `json:"params,omitempty"` // an object
+	Params      json.RawMessage `json:"params,omitempty"` // an object with members
 }
 
 // Skill is one thing that an agent can do.
@@ -258,7 +258,8 @@ func (c *Card) checkExtensions(f *fieldChecks) {
 		path := fmt.Sprintf("capabilities.extensions[%d]", i)
 		f.text(path+".uri", e.URI, maxCardURL)
 		f.that(path+".description", len(e.Description) <= maxCardText, "too long")
-		f.that(path+".params", len(e.Params) == 0 || e.Params[0] == '{', "wants an object")
+		// Other SDKs drop an empty object, which would break the JWS.
+		f.that(path+".params", len(e.Params) == 0 || e.Params[0] == '{' && len(e.Params) > len("{}"), "wants an object with members")
 	}
 }
 

@@ -203,6 +203,7 @@ func TestCardRefuses(t *testing.T) {
 			c.Capabilities.Extensions = append(c.Capabilities.Extensions, c.Capabilities.Extensions[0])
 		}, want: ErrInvalid},
 		"params of others no object": {change: func(c *Card) { c.Capabilities.Extensions[1].Params = json.RawMessage(`[]`) }, want: ErrInvalid},
+		"params of others empty":     {change: func(c *Card) { c.Capabilities.Extensions[1].Params = json.RawMessage(`{}`) }, want: ErrInvalid},
 		"no name":                    {change: func(c *Card) { c.Name = "" }, want: ErrInvalid},
 		"long name":                  {change: func(c *Card) { c.Name = strings.Repeat("a", 129) }, want: ErrInvalid},
 		"no description":             {change: func(c *Card) { c.Description = "" }, want: ErrInvalid},
@@ -284,7 +285,7 @@ func TestCardProofsExact(t *testing.T) {
 		"JWS stripped":                {func(c *Card) { c.Signatures = nil }, ErrDenied}, // the proofs cover it
 		"JWS twice":                   {func(c *Card) { c.Signatures = slices.Repeat(c.Signatures, 2) }, ErrInvalid},
 		"a name changed":              {func(c *Card) { c.Name += "!" }, ErrDenied},
-		"others' params":              {func(c *Card) { c.Capabilities.Extensions[1].Params = json.RawMessage(`{}`) }, ErrDenied},
+		"others' params":              {func(c *Card) { c.Capabilities.Extensions[1].Params = json.RawMessage(`{"name":"x"}`) }, ErrDenied},
 		"post-quantum too":            {func(c *Card) { c.Proof = append(c.Proof, c.Proof...) }, ErrInvalid},
 	}
 	for name, c := range cases {
