@@ -70,7 +70,7 @@ func (c *channels) acceptOpen(ctx context.Context, peer core.DID, open *peerpb.O
 	case p.Payer != peer || p.Payee != c.self.DID():
 		return nil, fmt.Errorf("channel is between others: %w", core.ErrDenied)
 	case p.DepositMicros < c.terms.MinDepositMicros:
-		return nil, fmt.Errorf("deposit of %d micros is below %d: %w", p.DepositMicros, c.terms.MinDepositMicros, core.ErrDenied)
+		return nil, refusal(core.ErrDenied, fmt.Sprintf("deposit of %d micros is below %d", p.DepositMicros, c.terms.MinDepositMicros))
 	}
 	c.mu.Lock()
 	if known, ok := c.byID[ch.id]; ok {
@@ -149,7 +149,7 @@ func (c *channels) acceptNext(ctx context.Context, peer core.DID, doc []byte, re
 		return nil, err
 	}
 	if err := core.CheckFollows(ch.params, ch.state, state, parsed); err != nil {
-		return nil, err
+		return nil, refusal(err, err.Error())
 	}
 	err = c.countersign(ctx, ch, state, func(ctx context.Context, key string, doc []byte) error {
 		var err error

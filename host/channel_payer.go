@@ -10,6 +10,7 @@ import (
 
 	"github.com/zerostate/zerostate/core"
 	"github.com/zerostate/zerostate/host/internal/peerpb"
+	"github.com/zerostate/zerostate/host/internal/store"
 )
 
 // maxUpdateReceipts bounds the receipts of one update, bytes, so that its frame
@@ -55,7 +56,79 @@ func (c *channels) ensure(ctx context.Context, payee core.DID, need int64) (*cha
 			return ch, nil
 		}
 	}
+	if ch, err := c.reopen(ctx, payee, need); ch != nil || err != nil {
+		return ch, err
+	}
 	return c.open(ctx, payee, max(c.terms.DepositMicros, quote.MinDepositMicros, need), quote)
+}
+
+// reopen finishes an opening with payee that never came to an end: it is pending
+// in the payment plugin, with its deposit.
+func (c *channels) reopen(ctx context.Context, payee core.DID, need int64) (*channel, error) {
+	for op, err := range store.ScanJSON[operation](c.store, operationPrefix) {
+		if err != nil {
+			return nil, err
+		}
+		if op.Kind != "open" {
+			continue
+		}
+		ch, err := c.newChannel(core.RolePayer, op.Params)
+		if err != nil {
+			return nil, err
+		}
+		if ch.peer != payee {
+			continue
+		}
+		if err := c.begin(ctx, ch, op); err != nil {
+			return nil, err
+		}
+		if ch.canLock(need) {
+			return ch, nil
+		}
+	}
+	return nil, nil
+}
+
+// begin proposes the opening state of a channel and adds it to ours.
+func (c *channels) begin(ctx context.Context, ch *channel, op operation) error {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if err := c.propose(ctx, ch, op); err != nil {
+		return fmt.Errorf("open channel with %s: %w", ch.peer.Short(), err)
+	}
+	c.mu.Lock()
+	c.byID[ch.id] = ch
+	c.mu.Unlock()
+	return c.audit.append(core.AuditChannelOpen, ch.id, "")
+}
+
+// resume finishes, after a start, what was pending when the node ended, and
+// tells each payee where its channels stand.
+func (c *channels) resume(ctx context.Context) {
+	for op, err := range store.ScanJSON[operation](c.store, operationPrefix) {
+		if err != nil {
+			c.log.Error("pending proposals not read", "error", err)
+			return
+		}
+		if op.Kind == "open" {
+			if ch, err := c.newChannel(core.RolePayer, op.Params); err == nil {
+				l := c.link(ch.peer)
+				l.opening.Lock()
+				if _, err = c.reopen(ctx, ch.peer, 0); err != nil {
+					c.log.Warn("opening not finished yet", "peer", ch.peer.Short(), "error", err)
+				}
+				l.opening.Unlock()
+			}
+		}
+	}
+	for _, ch := range c.list() {
+		if ch.role != core.RolePayer || ch.isClosed() {
+			continue
+		}
+		if err := c.resync(ctx, ch); err != nil {
+			c.log.Info("channel not synced yet", "channel", short(ch.id), "peer", ch.peer.Short(), "error", err)
+		}
+	}
 }
 
 // canLock reports whether the channel takes a lock of need; one that can not
@@ -107,15 +180,7 @@ func (c *channels) open(ctx context.Context, payee core.DID, deposit int64, q co
 		return nil, err
 	}
 	op.Params, op.Changes.AuditHead = params, c.audit.current()
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if err := c.propose(ctx, ch, op); err != nil {
-		return nil, fmt.Errorf("open channel with %s: %w", payee.Short(), err)
-	}
-	c.mu.Lock()
-	c.byID[ch.id] = ch
-	c.mu.Unlock()
-	return ch, c.audit.append(core.AuditChannelOpen, ch.id, "")
+	return ch, c.begin(ctx, ch, op)
 }
 
 // newOperation draws the random key of a proposal.
@@ -134,7 +199,23 @@ func (c *channels) lock(ctx context.Context, ch *channel, l core.Lock) error {
 
 // settle ends a lock by its receipt and returns when both sides hold that.
 func (c *channels) settle(ctx context.Context, ch *channel, s core.Settlement, receipt []byte) error {
-	return c.apply(ctx, ch, &change{settle: &s, receipt: receipt, done: make(chan error, 1)})
+	if err := c.apply(ctx, ch, &change{settle: &s, receipt: receipt, done: make(chan error, 1)}); err != nil {
+		return err
+	}
+	if !ch.runDown() {
+		return nil
+	}
+	if _, err := c.close(ctx, ch.id); err != nil && !errors.Is(err, core.ErrConflict) {
+		c.log.Warn("channel that ran down not closed yet", "channel", short(ch.id), "error", err)
+	}
+	return nil
+}
+
+// runDown reports whether the channel drains and its last lock has ended.
+func (ch *channel) runDown() bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.draining && !ch.closed && len(ch.state.Locks) == 0
 }
 
 // apply queues a change for the next update and waits for it. Whoever finds no
@@ -235,10 +316,15 @@ func (c *channels) propose(ctx context.Context, ch *channel, op operation) error
 	if err := c.store.SetJSON(operationPrefix+ch.id, op); err != nil {
 		return err
 	}
-	state, err := c.draft(ctx, ch, op)
+	state, committed, err := c.draft(ctx, ch, op)
 	if err != nil {
-		// Nothing was signed: the operation may be forgotten.
-		return errors.Join(err, c.store.Delete(operationPrefix+ch.id))
+		if refused(err) { // nothing is pending: the operation may be forgotten
+			err = errors.Join(err, c.store.Delete(operationPrefix+ch.id))
+		}
+		return err
+	}
+	if committed { // a crash came between the plugin's commit and our own note of it
+		return c.conclude(ch, state)
 	}
 	if err := c.guard.sign(state, c.self); err != nil {
 		return err
@@ -256,30 +342,51 @@ func (c *channels) propose(ctx context.Context, ch *channel, op operation) error
 	return c.commit(ctx, ch, op, state, signed)
 }
 
+// refused reports whether the plugin has said no for good: it keeps nothing
+// pending then. A plugin that went away may have stored the proposal.
+func refused(err error) bool {
+	var pending *core.PendingError
+	if errors.As(err, &pending) {
+		return false
+	}
+	for _, sentinel := range []error{
+		core.ErrInvalid, core.ErrNotFound, core.ErrExists, core.ErrDenied, core.ErrConflict, core.ErrExhausted, core.ErrUnsupported,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	return false
+}
+
 // draft asks the plugin for the document of an operation and checks that it is
 // what was asked for: the host signs nothing that core does not derive.
-func (c *channels) draft(ctx context.Context, ch *channel, op operation) (*core.State, error) {
+// committed says that the operation had ended before; the state bears both
+// signatures then.
+func (c *channels) draft(ctx context.Context, ch *channel, op operation) (state *core.State, committed bool, err error) {
 	pending, err := c.call(ctx, ch, op, nil)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	state, err := ch.params.ParseState(pending.Document)
-	if err != nil {
-		return nil, fmt.Errorf("payment plugin's document: %w", err)
+	if state, err = ch.params.ParseState(pending.Document); err != nil {
+		return nil, false, fmt.Errorf("payment plugin's document: %w", err)
+	}
+	if pending.Committed {
+		return state, true, core.Verify(state, c.network)
 	}
 	want, err := c.expected(ch, op)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	got, err := core.Digest(state)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if wantDigest, err := core.Digest(want); err != nil || got != wantDigest {
-		return nil, errors.Join(err, fmt.Errorf("payment plugin's document for channel %.8s is not what was asked for: %w", ch.id, core.ErrInvalid))
+		return nil, false, errors.Join(err, fmt.Errorf("payment plugin's document for channel %.8s is not what was asked for: %w", ch.id, core.ErrInvalid))
 	}
 	state.Signatures = nil
-	return state, nil
+	return state, false, nil
 }
 
 func (c *channels) expected(ch *channel, op operation) (*core.State, error) {
@@ -339,6 +446,12 @@ func (c *channels) commit(ctx context.Context, ch *channel, op operation, propos
 	if _, err := c.call(ctx, ch, op, signed); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	return c.conclude(ch, both)
+}
+
+// conclude notes a state that both sides hold and ends the operation. The caller
+// holds ch.mu.
+func (c *channels) conclude(ch *channel, both *core.State) error {
 	if err := c.save(ch, both); err != nil {
 		return err
 	}

@@ -177,15 +177,17 @@ func (c *channels) resync(ctx context.Context, ch *channel) error {
 		return err
 	}
 	ch.mu.Lock()
-	carry := !ch.flushing && len(ch.queue) > 0
-	if carry {
-		ch.flushing = true
-	}
+	carry := !ch.flushing
+	ch.flushing = true
 	ch.mu.Unlock()
-	if carry {
-		c.flush(ctx, ch)
+	if !carry {
+		return nil // whoever carries the queue finds what the sync added
 	}
-	return nil
+	ch.mu.Lock()
+	err = c.finishPending(ctx, ch)
+	ch.mu.Unlock()
+	c.flush(ctx, ch)
+	return err
 }
 
 // answerSync answers a payer's Sync with our highest state and the receipts it

@@ -270,6 +270,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.publishConfigured(ctx); err != nil {
 		return err
 	}
+	if n.channels != nil {
+		n.work.Go(func() { n.channels.resume(n.ctx) })
+	}
 	refresh, anchor, ping := time.NewTicker(refreshEvery), time.NewTicker(anchorEvery), time.NewTicker(pingEvery)
 	defer refresh.Stop()
 	defer anchor.Stop()

@@ -131,7 +131,7 @@ func (w *worker) admit(ctx context.Context, o *guild.Opened) (run *workerRun, s 
 	run = w.runs[key]
 	if o.Repeated {
 		if run == nil || run.entry.OfferHash != o.Hash {
-			return nil, nil, nil, false, fmt.Errorf("this Offer was answered before a restart; make a new one: %w", core.ErrConflict)
+			return nil, nil, nil, false, refusal(core.ErrConflict, "this Offer was answered before a restart; make a new one")
 		}
 		return run, run.ring, run.accept, false, nil
 	}
@@ -209,7 +209,7 @@ func (w *worker) room(peer core.DID) error {
 	}
 	limits := w.n.cfg.Serve
 	if w.perPeer[peer] >= limits.TasksPerPeer || total >= limits.Tasks+limits.Queue {
-		return &core.RetryError{Err: fmt.Errorf("%d tasks are running and waiting here: %w", total, core.ErrExhausted), After: time.Second}
+		return &core.RetryError{Err: refusal(core.ErrExhausted, fmt.Sprintf("%d tasks are running and waiting here", total)), After: time.Second}
 	}
 	return nil
 }
@@ -231,24 +231,29 @@ func (w *worker) newEntry(o *guild.Opened, key runKey) (*journalEntry, error) {
 	}, nil
 }
 
+// refusal is an error whose reason the peer may read.
+func refusal(sentinel error, reason string) error {
+	return &p2p.ReasonError{Err: sentinel, Reason: reason}
+}
+
 // check says whether the offer asks for something that this node serves, at its
 // price, from somebody whom it serves.
 func (w *worker) check(ctx context.Context, o *guild.Opened) (*agent, *core.Resolved, error) {
 	serve := w.n.cfg.Serve
 	if slices.Contains(serve.Deny, string(o.Sender)) || len(serve.Allow) > 0 && !slices.Contains(serve.Allow, string(o.Sender)) {
-		return nil, nil, fmt.Errorf("this node does not serve you: %w", core.ErrDenied)
+		return nil, nil, refusal(core.ErrDenied, "this node does not serve you")
 	}
 	if known, err := w.n.known.Known(o.Sender); err != nil {
 		return nil, nil, err
 	} else if known.Tombstone != nil {
-		return nil, nil, fmt.Errorf("your node was revoked: %w", core.ErrDenied)
+		return nil, nil, refusal(core.ErrDenied, "your node was revoked")
 	}
 	a, err := w.n.cards.byDID(o.Offer.Agent)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, refusal(core.ErrNotFound, "no such agent here")
 	}
 	if a.cid != o.Offer.CardCID {
-		return nil, nil, fmt.Errorf("the agent has a newer card; resolve it again: %w", core.ErrConflict)
+		return nil, nil, refusal(core.ErrConflict, "the agent has a newer card; resolve it again")
 	}
 	task, err := o.Offer.Resolved()
 	if err != nil {
@@ -258,7 +263,10 @@ func (w *worker) check(ctx context.Context, o *guild.Opened) (*agent, *core.Reso
 		return nil, nil, err
 	}
 	if err := core.CheckLock(o.Offer.Lock, task.Spec.Limits.WallTimeout()+transferTime, w.n.now(), false); err != nil {
-		return nil, nil, err
+		return nil, nil, refusal(err, err.Error())
+	}
+	if wall := task.Spec.Limits.WallTimeout(); wall > serve.MaxWall {
+		return nil, nil, refusal(core.ErrDenied, fmt.Sprintf("the task's wall timeout of %s is above this node's %s", wall, serve.MaxWall))
 	}
 	least, err := core.Charge(task.Spec.Settlement, core.Metering{Verifiable: core.VerifiableMetering{Req: 1, Byte: task.Spec.MaxUnits(0)}}, o.Offer.Lock.MaxMicros)
 	if err != nil {
@@ -271,7 +279,7 @@ func (w *worker) check(ctx context.Context, o *guild.Opened) (*agent, *core.Reso
 		return nil, nil, fmt.Errorf("quote: %w", err)
 	}
 	if least < full.MaxMicros {
-		return nil, nil, fmt.Errorf("the lock of %d micros is below the %d that the task may cost: %w", o.Offer.Lock.MaxMicros, full.MaxMicros, core.ErrDenied)
+		return nil, nil, refusal(core.ErrDenied, fmt.Sprintf("the lock of %d micros is below the %d that the task may cost", o.Offer.Lock.MaxMicros, full.MaxMicros))
 	}
 	return a, task, nil
 }
@@ -289,14 +297,14 @@ func (w *worker) checkTask(a *agent, task *core.Resolved) error {
 		return core.CheckTemplatePrice(t, offers[i].Price)
 	}
 	if !w.n.cfg.Serve.ForeignModules {
-		return fmt.Errorf("the manifest is none of the agent's templates, and this node runs no foreign modules (%w): %w", errors.Join(errs...), core.ErrDenied)
+		return refusal(core.ErrDenied, fmt.Sprintf("the manifest is none of the agent's templates, and this node runs no foreign modules: %v", errors.Join(errs...)))
 	}
 	for _, o := range offers {
 		if o.Price == task.Spec.Settlement {
 			return nil
 		}
 	}
-	return fmt.Errorf("the manifest's price is none of the agent's: %w", core.ErrDenied)
+	return refusal(core.ErrDenied, "the manifest's price is none of the agent's")
 }
 
 // perform waits for lock and inputs, runs the task, and leaves the receipt in

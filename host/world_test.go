@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerostate/zerostate/core"
 	"github.com/zerostate/zerostate/host/internal/config"
+	"github.com/zerostate/zerostate/host/internal/store"
 	"github.com/zerostate/zerostate/plugin/sdk"
 	"github.com/zerostate/zerostate/plugin/sdk/sdktest/fake"
 )
@@ -24,12 +25,12 @@ type world struct {
 	t     *testing.T
 	nodes map[string]*Node
 	boot  []string
+	deps  Builtins
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, nodes: map[string]*Node{}}
-	return w
+	return &world{t: t, nodes: map[string]*Node{}, deps: fakes()}
 }
 
 // fakes are a fake of every kind.
@@ -38,7 +39,7 @@ func fakes() Builtins {
 		Index:      map[string]sdk.Plugin[core.Index]{"fake": fake.IndexPlugin()},
 		Embedder:   map[string]sdk.Plugin[core.Embedder]{"fake": fake.EmbedderPlugin()},
 		Router:     map[string]sdk.Plugin[core.Router]{"fake": fake.RouterPlugin()},
-		Executor:   map[string]sdk.Plugin[core.Executor]{"fake": fake.ExecutorPlugin(nil)},
+		Executor:   map[string]sdk.Plugin[core.Executor]{"fake": fake.ExecutorPlugin(programs())},
 		Payment:    map[string]sdk.Plugin[core.Payment]{"fake": fake.PaymentPlugin()},
 		Reputation: map[string]sdk.Plugin[core.Reputation]{"fake": fake.ReputationPlugin()},
 	}
@@ -77,7 +78,7 @@ func (w *world) start(cfg *Config) *Node {
 	if os.Getenv("ZEROSTATE_TEST_LOG") == "" {
 		log = hclog.NewNullLogger()
 	}
-	n, err := New(w.t.Context(), cfg, Deps{Builtins: fakes(), Log: log, Version: "test"})
+	n, err := New(w.t.Context(), cfg, Deps{Builtins: w.deps, Log: log, Version: "test"})
 	if err != nil {
 		w.t.Fatalf("start %s: %v", cfg.Node.Name, err)
 	}
@@ -167,4 +168,20 @@ func (s *steps) Output(stream string, data []byte) {
 	if stream == "stdout" {
 		s.stdout.Write(data)
 	}
+}
+
+// blocker is an agent's program that runs until it is cancelled or let go.
+const blocker = "\x00asm\x01\x00\x00\x00blocker"
+
+// programs are what the fake executor runs in place of some modules.
+func programs() map[string]fake.Program {
+	return map[string]fake.Program{sha256Hex([]byte(blocker)): func(ctx context.Context, _ *fake.Process) int {
+		<-ctx.Done()
+		return 1
+	}}
+}
+
+// scanJournal reads a worker's journal.
+func scanJournal(n *Node) func(func(*journalEntry, error) bool) {
+	return store.ScanJSON[*journalEntry](n.store, journalPrefix)
 }
