@@ -279,7 +279,7 @@ func (r *run) finish(result core.RunResult) (core.RunResult, error) {
 		switch {
 		case err != nil:
 			return core.RunResult{}, fmt.Errorf("output %s: %w", out.Name, err)
-		case problem != nil && result.Outcome == core.OutcomeOK:
+		case problem != nil && result.Outcome == core.OutcomeOK && result.Reason == "":
 			result.Outcome, result.Reason = problem.outcome, problem.reason
 		case problem == nil:
 			result.Outputs = append(result.Outputs, digest)
@@ -294,7 +294,8 @@ func (r *run) finish(result core.RunResult) (core.RunResult, error) {
 }
 
 // outputProblem is why a declared output is not there, and what that makes of a
-// guest that ended well.
+// guest that ended well: one that was not written leaves the outcome ok, with a
+// reason that says so.
 type outputProblem struct {
 	outcome core.Outcome
 	reason  string
@@ -308,9 +309,9 @@ func (r *run) collect(out core.TaskOutput) (core.RunOutputDigest, *outputProblem
 	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
 		return core.RunOutputDigest{}, nil, err
 	case err != nil:
-		return core.RunOutputDigest{}, &outputProblem{core.OutcomeExit, fmt.Sprintf("output %s: the task did not write %s", out.Name, out.Path)}, nil
+		return core.RunOutputDigest{}, &outputProblem{core.OutcomeOK, fmt.Sprintf("output %s: the task did not write %s", out.Name, out.Path)}, nil
 	case !info.Mode().IsRegular():
-		return core.RunOutputDigest{}, &outputProblem{core.OutcomeExit, fmt.Sprintf("output %s: %s is not a file", out.Name, out.Path)}, nil
+		return core.RunOutputDigest{}, &outputProblem{core.OutcomeOK, fmt.Sprintf("output %s: %s is not a file", out.Name, out.Path)}, nil
 	case info.Size() > out.MaxBytes:
 		return core.RunOutputDigest{}, &outputProblem{core.OutcomeLimit, fmt.Sprintf("output %s: has %d bytes, at most %d are allowed", out.Name, info.Size(), out.MaxBytes)}, nil
 	}

@@ -120,13 +120,38 @@ func (l *Ledger) accept(c *channel, key, op string, document []byte, envelopes [
 	if err := core.VerifyFirst(next, c.params.Network, 1); err != nil {
 		return core.PendingDocument{}, err
 	}
-	if same, err := c.isCommitted(next); same || err != nil {
-		return core.PendingDocument{Document: c.State, Committed: same}, err
+	if d, err := l.finished(c.key, key); err != nil || d != nil {
+		return repeatedHalf(d, c.params, next, err)
 	}
 	if _, err := l.follows(c, op, next, envelopes); err != nil {
 		return core.PendingDocument{}, err
 	}
 	return core.PendingDocument{Document: document}, nil
+}
+
+// repeatedHalf answers a payee's first call under a key that is finished: the
+// committed document, if it is the same one.
+func repeatedHalf(d *done, params *core.Params, half *core.State, err error) (core.PendingDocument, error) {
+	if err != nil {
+		return core.PendingDocument{}, err
+	}
+	full, err := params.ParseState(d.Document)
+	if err != nil {
+		return core.PendingDocument{}, err
+	}
+	full.Signatures = full.Signatures[:1]
+	got, err := core.Encode(half)
+	if err != nil {
+		return core.PendingDocument{}, err
+	}
+	want, err := core.Encode(full)
+	if err != nil {
+		return core.PendingDocument{}, err
+	}
+	if string(got) != string(want) {
+		return core.PendingDocument{}, fmt.Errorf("key was used for another %s: %w", d.Op, core.ErrConflict)
+	}
+	return core.PendingDocument{Document: d.Document, Committed: true}, nil
 }
 
 // isCommitted says whether a state is the committed one, whatever its

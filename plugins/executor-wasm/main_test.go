@@ -1,0 +1,33 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/zerostate/zerostate/plugin/sdk"
+	"github.com/zerostate/zerostate/plugin/sdk/sdktest"
+)
+
+// TestMain is the plugin where a host, here a test, starts this binary as one.
+func TestMain(m *testing.M) {
+	if os.Getenv(sdk.CookieKey) == sdk.CookieValue {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestConformanceInProcess(t *testing.T) {
+	sdktest.Executor().Test(t, sdktest.Builtin(sdk.Executor, plugin(), sdktest.Options{}))
+}
+
+func TestConformanceOverTheWire(t *testing.T) {
+	command := func() *exec.Cmd { return exec.Command(os.Args[0]) }
+	sdktest.Executor().Test(t, sdktest.Command(sdk.Executor, command, nil, sdktest.Options{}))
+}
+
+func TestConformanceOfTheInterpreter(t *testing.T) {
+	settings := map[string]any{"engine": "interpreter"}
+	sdktest.Executor().Test(t, sdktest.Builtin(sdk.Executor, plugin(), sdktest.Options{Config: settings}))
+}
