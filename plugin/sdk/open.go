@@ -79,22 +79,26 @@ func clientConfig(l Launch, o *opened, log hclog.Logger) *plugin.ClientConfig {
 		Logger:           log,
 		SkipHostEnv:      true, // a plugin sees nothing of our environment
 		StartTimeout:     l.StartTimeout,
-		GRPCDialOptions:  append(dialOptions(), l.DialOptions...),
-		SyncStdout:       lineLogger{log.Named("stdout")},
-		SyncStderr:       lineLogger{log.Named("stderr")},
+		GRPCDialOptions: slices.Concat(dialOptions(),
+			[]grpc.DialOption{grpc.WithTransportCredentials(peerCredentials{pid: o.pid})}, l.DialOptions),
+		SyncStdout: lineLogger{log.Named("stdout")},
+		SyncStderr: lineLogger{log.Named("stderr")},
 	}
 	if config.StartTimeout == 0 {
 		config.StartTimeout = 10 * time.Second
 	}
 	if l.Cmd != nil {
-		o.killer = func() error { return killCmd(l.Cmd) }
+		o.setProcess(func() error { return killCmd(l.Cmd) }, func() string { return strconv.Itoa(l.Cmd.Process.Pid) })
+	}
+	if l.Reattach != nil {
+		o.setProcess(nil, func() string { return strconv.Itoa(l.Reattach.Pid) })
 	}
 	if l.Runner != nil {
 		config.UnixSocketConfig = &plugin.UnixSocketConfig{TempDir: l.SocketDir}
 		config.RunnerFunc = func(log hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
 			r, err := l.Runner(log, cmd, dir)
 			if err == nil {
-				o.setKiller(func() error { return r.Kill(context.Background()) })
+				o.setProcess(func() error { return r.Kill(context.Background()) }, r.ID)
 			}
 			return r, err
 		}
@@ -130,6 +134,7 @@ type opened struct {
 
 	mu     sync.Mutex
 	killer func() error
+	id     func() string // the process id; go-plugin's own is locked while it connects
 }
 
 // GRPCServer is not for this side.
@@ -143,16 +148,23 @@ func (o *opened) GRPCClient(ctx context.Context, _ *plugin.GRPCBroker, conn *grp
 	return o, nil
 }
 
-func (o *opened) setKiller(kill func() error) {
+func (o *opened) setProcess(kill func() error, id func() string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.killer = kill
+	o.killer, o.id = kill, id
 }
 
+// pid is known as soon as the process has started; a runner may have other ids,
+// and then it is 0.
 func (o *opened) pid() int {
-	pid, err := strconv.Atoi(o.client.ID())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.id == nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(o.id())
 	if err != nil {
-		return 0 // a runner may have other ids
+		return 0
 	}
 	return pid
 }

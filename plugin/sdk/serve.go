@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,7 +30,7 @@ func (k Kind[T]) Serve(p Plugin[T]) {
 		Plugins:         plugin.PluginSet{pluginName: &served[T]{inst: inst}},
 		Logger:          log.Named("transport"),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(opts, serverOptions(inst, log)...)...)
+			return grpc.NewServer(slices.Concat(opts, serverOptions(inst, log), hostCredentials())...)
 		},
 	})
 	if err := inst.close(); err != nil {
