@@ -18,6 +18,7 @@ import (
 	"github.com/zerostate/zerostate/core"
 	"github.com/zerostate/zerostate/host/internal/config"
 	"github.com/zerostate/zerostate/host/internal/guild"
+	"github.com/zerostate/zerostate/host/internal/httpapi"
 	"github.com/zerostate/zerostate/host/internal/p2p"
 	"github.com/zerostate/zerostate/host/internal/store"
 	"github.com/zerostate/zerostate/host/internal/supervise"
@@ -74,6 +75,7 @@ type Node struct {
 	router     core.Router
 	channels   *channels
 	worker     *worker // nil where nothing is served
+	api        *httpapi.Server
 
 	ctx    context.Context //nolint:containedctx // of everything in the background, ended by Close
 	cancel context.CancelFunc
@@ -114,6 +116,7 @@ func New(ctx context.Context, cfg *Config, deps Deps) (*Node, error) {
 		{"start network", n.startNetwork},
 		{"load state", n.loadState},
 		{"serve peers", n.servePeers},
+		{"serve API", n.startAPI},
 	} {
 		if err := step.do(ctx, deps); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", step.name, err), n.Close())
@@ -317,6 +320,9 @@ func (n *Node) Close() error {
 func (n *Node) close() error {
 	n.cancel()
 	var errs []error
+	if n.api != nil {
+		errs = append(errs, n.api.Close())
+	}
 	if n.net != nil {
 		errs = append(errs, n.net.Close())
 	}
