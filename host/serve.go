@@ -53,7 +53,7 @@ type workerRun struct {
 	err    error // why there is no receipt
 }
 
-var errCancelled = errors.New("cancelled by the requester")
+var errRequesterCancelled = errors.New("cancelled by the requester")
 
 // serve answers one task/1 stream.
 func (w *worker) serve(ctx context.Context, s *p2p.Stream) (err error) {
@@ -360,10 +360,10 @@ func (w *worker) execute(ctx context.Context, run *workerRun, desk *desk, r *rin
 
 // didNotRun is the result of a run whose guest never started.
 func didNotRun(ctx context.Context, outcome core.Outcome, err error) core.RunResult {
-	if cause := context.Cause(ctx); errors.Is(cause, errCancelled) {
-		err = cause
+	if cause := context.Cause(ctx); errors.Is(cause, errRequesterCancelled) {
+		outcome, err = core.OutcomeCancelled, cause
 	}
-	return core.RunResult{Outcome: outcome, Reason: err.Error()}
+	return core.RunResult{Outcome: outcome, Reason: err.Error(), Engine: core.EngineInfo{Name: "none", Version: "none", Pass: "none"}}
 }
 
 // runGuest runs the task in the executor; one that dies is tried once more
@@ -394,7 +394,9 @@ func (w *worker) tryGuest(ctx context.Context, run *workerRun, inputs []contentR
 		defer content.Close() //nolint:errcheck // only read from
 		req.Inputs = append(req.Inputs, core.RunInput{Name: in.Name, SizeBytes: inputs[i].SizeBytes, Content: content})
 	}
-	stop := context.AfterFunc(ctx, func() { w.cancelGuest(req.RunID) })
+	ended := make(chan struct{})
+	defer close(ended)
+	stop := context.AfterFunc(ctx, func() { w.cancelGuest(req.RunID, ended) })
 	defer stop()
 	takings := w.newTakings(context.WithoutCancel(ctx), run.task, r)
 	result, err := w.exec.Run(context.WithoutCancel(ctx), req, takings.take)
@@ -422,11 +424,27 @@ func (w *worker) prepare(ctx context.Context, run *workerRun) error {
 	return err
 }
 
-func (w *worker) cancelGuest(runID string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.n.ctx), 5*time.Second)
+// cancelGuest cancels a run; one that the executor does not know yet is asked
+// for again until it is there or has ended.
+func (w *worker) cancelGuest(runID string, ended <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.n.ctx), 10*time.Second)
 	defer cancel()
-	if err := w.exec.Cancel(ctx, runID); err != nil && !absent(err) {
-		w.n.log.Warn("guest not cancelled", "error", err)
+	for {
+		err := w.exec.Cancel(ctx, runID)
+		if err == nil {
+			return
+		}
+		if !absent(err) {
+			w.n.log.Warn("guest not cancelled", "error", err)
+			return
+		}
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 
@@ -553,6 +571,6 @@ func (w *worker) stop(run *workerRun) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if run.cancel != nil {
-		run.cancel(errCancelled)
+		run.cancel(errRequesterCancelled)
 	}
 }

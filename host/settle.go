@@ -146,8 +146,9 @@ func (t *taskRun) checkReceipt() (*core.SignedReceipt, *core.WorkSummary, error)
 	if err := receipt.CheckOutputs(t.back.digests()); err != nil {
 		return nil, nil, err
 	}
-	if seen := t.inputs + t.back.bytes(); receipt.Predicate.Outcome.Ran() && receipt.Predicate.Metering.Verifiable.Byte != seen {
-		return nil, nil, fmt.Errorf("the receipt meters %d bytes, %d went in and out: %w", receipt.Predicate.Metering.Verifiable.Byte, seen, core.ErrDenied)
+	// A guest that was cancelled before it started metered nothing.
+	if m, seen := receipt.Predicate.Metering.Verifiable, t.inputs+t.back.bytes(); m.Req == 1 && m.Byte != seen {
+		return nil, nil, fmt.Errorf("the receipt meters %d bytes, %d went in and out: %w", m.Byte, seen, core.ErrDenied)
 	}
 	summary, err := core.Parse[core.WorkSummary](t.back.summary)
 	if err != nil {
