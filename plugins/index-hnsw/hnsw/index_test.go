@@ -2,6 +2,7 @@ package hnsw
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -57,33 +58,17 @@ func build(tb testing.TB, cfg Config, vectors [][]float32, attrs func(int) map[s
 
 func name(i int) string { return fmt.Sprintf("item-%06d", i) }
 
-// exact is the oracle: it compares everything in float64.
-func exact(x *Index, q []float32, k int, pass func(Item) bool) []string {
+// exact is the oracle: it compares q with all rows in float64.
+func exact(rows []Item, q []float32, k int) []string {
 	u, _ := unit(q)
-	type scored struct {
-		id string
-		s  float64
+	hits := make([]Hit, len(rows))
+	for i, it := range rows {
+		hits[i] = Hit{ID: it.ID, Score: score(u, it.Vector)}
 	}
-	var all []scored
-	for it := range x.All() {
-		if pass == nil || pass(it) {
-			all = append(all, scored{it.ID, score(u, it.Vector)})
-		}
-	}
-	slices.SortFunc(all, func(a, b scored) int {
-		switch {
-		case a.s > b.s:
-			return -1
-		case a.s < b.s:
-			return 1
-		}
-		return bytes.Compare([]byte(a.id), []byte(b.id))
+	slices.SortFunc(hits, func(a, b Hit) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID))
 	})
-	var out []string
-	for _, s := range all[:min(k, len(all))] {
-		out = append(out, s.id)
-	}
-	return out
+	return hitIDs(Result{Hits: hits[:min(k, len(hits))]})
 }
 
 func hitIDs(r Result) []string {
@@ -109,13 +94,19 @@ func overlap(got, want []string) float64 {
 
 func recall(tb testing.TB, x *Index, queries [][]float32, filter []Condition, pass func(Item) bool) float64 {
 	tb.Helper()
+	var rows []Item
+	for it := range x.All() {
+		if pass == nil || pass(it) {
+			rows = append(rows, it)
+		}
+	}
 	sum := 0.0
 	for _, q := range queries {
 		res, err := x.Query(Query{Vector: q, K: 10, Filter: filter})
 		if err != nil {
 			tb.Fatal(err)
 		}
-		want := exact(x, q, 10, pass)
+		want := exact(rows, q, 10)
 		if len(res.Hits) != len(want) {
 			tb.Fatalf("got %d hits, want %d", len(res.Hits), len(want))
 		}
@@ -129,8 +120,8 @@ func TestRecallClustered(t *testing.T) {
 	if testing.Short() {
 		n = 3000
 	}
-	vectors := clustered(n+100, 64, 7)
-	x := build(t, Config{Seed: 1}, vectors[:n], nil)
+	vectors := clustered(n+100, 32, 7)
+	x := build(t, Config{Seed: 1, EfConstruction: 64}, vectors[:n], nil)
 	if got := recall(t, x, vectors[n:], nil, nil); got < 0.95 {
 		t.Errorf("recall@10 at ef 64: got %.4f, want >= 0.95", got)
 	} else {
@@ -201,11 +192,11 @@ func TestAttributesReplacedInPlace(t *testing.T) {
 }
 
 func TestDeletedNeverReturned(t *testing.T) {
-	vectors := clustered(2050, 32, 9)
+	vectors := clustered(1030, 16, 9)
 	for _, share := range []int{5, 2, 1} { // keep 4 of 5, 1 of 2, and only every tenth
-		x := build(t, Config{ScanRows: 1}, vectors[:2000], nil)
+		x := build(t, Config{ScanRows: 1}, vectors[:1000], nil)
 		gone := map[string]bool{}
-		for i := range 2000 {
+		for i := range 1000 {
 			if (share > 1 && i%share == 0) || (share == 1 && i%10 != 0) {
 				gone[name(i)] = true
 				if !x.Delete(name(i)) {
@@ -218,7 +209,7 @@ func TestDeletedNeverReturned(t *testing.T) {
 		}
 		check := func(when string) {
 			t.Helper()
-			for _, q := range vectors[2000:] {
+			for _, q := range vectors[1000:] {
 				res, err := x.Query(Query{Vector: q, K: 50})
 				if err != nil {
 					t.Fatal(err)
@@ -229,7 +220,7 @@ func TestDeletedNeverReturned(t *testing.T) {
 					}
 				}
 			}
-			if got := recall(t, x, vectors[2000:], nil, nil); got < 0.95 {
+			if got := recall(t, x, vectors[1000:], nil, nil); got < 0.95 {
 				t.Errorf("%s, share %d: recall got %.3f, want >= 0.95", when, share, got)
 			}
 		}
@@ -272,8 +263,8 @@ func TestDeleteAllThenAdd(t *testing.T) {
 // Filters that pass .1, 1, 10 and 50% of the rows, at random and correlated
 // with the clusters.
 func TestFilters(t *testing.T) {
-	const n = 6000
-	vectors := clustered(n+30, 32, 11)
+	const n = 3000
+	vectors := clustered(n+20, 16, 11)
 	axis := vectors[0]
 	attrs := func(i int) map[string][]string {
 		m := map[string][]string{"all": {"yes"}}
@@ -282,9 +273,9 @@ func TestFilters(t *testing.T) {
 				m["random"] = append(m["random"], fmt.Sprint(p))
 			}
 		}
-		if dot(axis, vectors[i]) > 5 { // rows on one side of the space
+		if dot(axis, vectors[i]) > 3 { // rows on one side of the space
 			m["side"] = []string{"near"}
-		} else if dot(axis, vectors[i]) < -10 {
+		} else if dot(axis, vectors[i]) < -6 {
 			m["side"] = []string{"far"}
 		}
 		return m
@@ -451,7 +442,7 @@ func BenchmarkQuery(b *testing.B) {
 
 func BenchmarkUpsert(b *testing.B) {
 	vectors := clustered(5000, 384, 7)
-	x := build(b, Config{}, vectors[:2000], nil)
+	x := build(b, Config{}, vectors[:1000], nil)
 	b.ResetTimer()
 	for i := 0; b.Loop(); i++ {
 		if err := x.Upsert(Item{ID: name(i), Vector: vectors[2000+i%3000]}); err != nil {
