@@ -151,7 +151,8 @@ func Verify(doc Document, network string) error {
 }
 
 // VerifyFirst is Verify for a document that bears the signatures of exactly
-// the first n of its signers, such as a channel state that its payer proposes.
+// the first n of its signers, at least one, such as a channel state that its
+// payer proposes.
 func VerifyFirst(doc Document, network string, n int) error {
 	if doc.NetworkID() != network {
 		return fmt.Errorf("%s: %w: of network %q, not %q", doc.Type(), ErrDenied, doc.NetworkID(), network)
@@ -161,7 +162,7 @@ func VerifyFirst(doc Document, network string, n int) error {
 		return fmt.Errorf("%s: %w", doc.Type(), err)
 	}
 	sigs := *doc.sigs()
-	if n > len(signers) || len(sigs) != n {
+	if n < 1 || n > len(signers) || len(sigs) != n {
 		return fmt.Errorf("%s: %w: %d signatures, want %d", doc.Type(), ErrDenied, len(sigs), n)
 	}
 	body, err := unsignedBytes(doc)

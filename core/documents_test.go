@@ -338,6 +338,7 @@ func TestFieldsAreNamed(t *testing.T) {
 		{"chargeMicros", summary(func(s *WorkSummary) { s.Outcome = OutcomeLost })},
 		{"outcome", summary(func(s *WorkSummary) { s.Outcome = "" })},
 		{"requester", summary(func(s *WorkSummary) { s.Requester = "" })},
+		{"requester", summary(func(s *WorkSummary) { s.Requester = s.Agent })},
 		{"requesterNode", summary(func(s *WorkSummary) { s.RequesterNode = "" })},
 		{"task", summary(func(s *WorkSummary) { s.Task = "" })},
 

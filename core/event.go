@@ -48,6 +48,7 @@ func (w *WorkSummary) checkFields(f *fieldChecks, at string) {
 	f.did(at+"node", w.Node)
 	f.that(at+"outcome", w.Outcome.Known(), "is not an outcome")
 	f.did(at+"requester", w.Requester)
+	f.that(at+"requester", w.Requester != w.Agent, "is the agent: no one rates its own work")
 	f.did(at+"requesterNode", w.RequesterNode)
 	f.hash(at+"task", w.Task)
 }
