@@ -39,7 +39,7 @@ func (s *Setting) quote(raw any) string {
 	if s.Sensitive {
 		return ""
 	}
-	return fmt.Sprintf(", got %.60v", raw)
+	return fmt.Sprintf(", got %.60s", fmt.Sprint(raw))
 }
 
 func (s *Setting) want() string {
