@@ -94,7 +94,7 @@ func TestParseCardSpecRefuses(t *testing.T) {
 }
 
 func ExampleParseCardSpec() {
-	_, err := ParseCardSpec([]byte("name: QR codes\ndescriptoin: Draws QR codes.\n"), "card.yaml")
+	_, err := ParseCardSpec([]byte("name: QR codes\ndescriptionn: Draws QR codes.\n"), "card.yaml")
 	fmt.Println(strings.SplitN(err.Error(), ",", 2)[0])
-	// Output: card.yaml:2:1: unknown key "descriptoin"
+	// Output: card.yaml:2:1: unknown key "descriptionn"
 }

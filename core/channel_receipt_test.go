@@ -10,15 +10,15 @@ import (
 
 // testReceipt is the receipt of a lock: one request for what testPrice asks, at
 // most what the lock holds.
-func testReceipt(t testing.TB, p *Params, l Lock, o Outcome) *Receipt {
-	t.Helper()
+func testReceipt(tb testing.TB, p *Params, l Lock, o Outcome) *Receipt {
+	tb.Helper()
 	id, err := p.ChannelID()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	digest, err := LockDigest(l)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	module := Digest256{SHA256: canon.SHA256Hex([]byte("module"))}
 	r := &Receipt{
@@ -48,19 +48,20 @@ func testReceipt(t testing.TB, p *Params, l Lock, o Outcome) *Receipt {
 	case OutcomeExit:
 		code := int64(3)
 		r.Predicate.ExitCode = &code
+	default: // nothing else has an exit code
 	}
 	if r.Predicate.ChargeMicros, err = Charge(testPrice(), r.Predicate.Metering, l.MaxMicros); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
 
 // testEnvelope is testReceipt, signed by the agent.
-func testEnvelope(t testing.TB, p *Params, l Lock, o Outcome) []byte {
-	t.Helper()
-	data, err := SignReceipt(testReceipt(t, p, l, o), testSigner("agent"))
+func testEnvelope(tb testing.TB, p *Params, l Lock, o Outcome) []byte {
+	tb.Helper()
+	data, err := SignReceipt(testReceipt(tb, p, l, o), testSigner("agent"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }

@@ -33,11 +33,11 @@ func testPrice() Price {
 }
 
 // testLock is a lock of a task named by a word.
-func testLock(t testing.TB, task string, maxMicros int64) Lock {
-	t.Helper()
+func testLock(tb testing.TB, task string, maxMicros int64) Lock {
+	tb.Helper()
 	hash, err := PriceHash(testPrice())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return Lock{
 		Agent: testDID("agent"), Attempt: 1, Expires: TimeOf(testNow.Add(10 * time.Minute)),
@@ -50,23 +50,23 @@ func testHead(n int64) AuditHead {
 }
 
 // mustNext is NextState for changes that hold.
-func mustNext(t testing.TB, p *Params, cur *State, ch Changes) *State {
-	t.Helper()
+func mustNext(tb testing.TB, p *Params, cur *State, ch Changes) *State {
+	tb.Helper()
 	if ch.AuditHead == (AuditHead{}) {
 		ch.AuditHead = cur.AuditHead
 	}
 	s, err := NextState(p, cur, ch)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func mustOpen(t testing.TB, p *Params) *State {
-	t.Helper()
+func mustOpen(tb testing.TB, p *Params) *State {
+	tb.Helper()
 	s, err := OpeningState(p, EmptyAuditHead())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -75,13 +75,13 @@ func mustOpen(t testing.TB, p *Params) *State {
 func signAs[T any, P interface {
 	*T
 	Document
-}](t testing.TB, doc P, names ...string) P {
-	t.Helper()
+}](tb testing.TB, doc P, names ...string) P {
+	tb.Helper()
 	c := *doc
 	signed := P(&c)
 	for _, n := range names {
 		if err := Sign(signed, testSigner(n)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return signed

@@ -11,8 +11,8 @@ import (
 )
 
 // testResolved is a resolved manifest and its canonical bytes.
-func testResolved(t testing.TB) []byte {
-	t.Helper()
+func testResolved(tb testing.TB) []byte {
+	tb.Helper()
 	m, err := ParseManifest([]byte(`apiVersion: zerostate.dev/v1alpha1
 kind: Task
 metadata: {name: shout}
@@ -21,18 +21,18 @@ spec:
   settlement: {currency: TEST, unit: req, priceMicros: 100, perUnits: 1, maxChargeMicros: 1000}
 `), "task.yaml")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r, err := m.Resolve(Contents{
 		Module: InputRef{CID: canon.CIDRaw([]byte("module")), SHA256: canon.SHA256Hex([]byte("module"))},
 		Nonce:  testNonce("task"), Seed: canon.SHA256Hex([]byte("seed")),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	data, err := r.Bytes()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
@@ -45,14 +45,14 @@ func testCommit() *Commit {
 	}
 }
 
-func testOffer(t testing.TB) *Offer {
-	t.Helper()
+func testOffer(tb testing.TB) *Offer {
+	tb.Helper()
 	id, err := testParams().ChannelID()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	manifest := testResolved(t)
-	l := testLock(t, "", 1000)
+	manifest := testResolved(tb)
+	l := testLock(tb, "", 1000)
 	l.Task = canon.SHA256Hex(manifest)
 	return &Offer{
 		Agent: testDID("agent"), CardCID: canon.CIDRaw([]byte("card")), Channel: id, Commit: testCommit(),
@@ -62,36 +62,36 @@ func testOffer(t testing.TB) *Offer {
 	}
 }
 
-func testAccept(t testing.TB, o *Offer) *Accept {
-	t.Helper()
+func testAccept(tb testing.TB, o *Offer) *Accept {
+	tb.Helper()
 	sealed := canon.B64URL(bytes.Repeat([]byte{7}, sealedBytes))
 	a, err := AcceptFor(o, TimeOf(testNow.Add(5*time.Minute)), testNonce("guild-worker"), sealed)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return a
 }
 
-func testSummary(t testing.TB) *WorkSummary {
-	t.Helper()
-	return signAs(t, &WorkSummary{
+func testSummary(tb testing.TB) *WorkSummary {
+	tb.Helper()
+	return signAs(tb, &WorkSummary{
 		Agent: testDID("agent"), Attempt: 1, ChargeMicros: 100, Network: testNetwork, Node: testDID("worker"),
 		Outcome: OutcomeOK, Requester: testDID("requester"), RequesterNode: testDID("requester"),
 		Task: canon.SHA256Hex([]byte("a")),
 	}, "agent")
 }
 
-func testEvent(t testing.TB) *Event {
-	t.Helper()
-	s := testSummary(t)
+func testEvent(tb testing.TB) *Event {
+	tb.Helper()
+	s := testSummary(tb)
 	return &Event{
 		Agent: s.Agent, Attempt: s.Attempt, Network: s.Network, Node: s.Node, Outcome: s.Outcome, Rater: s.Requester,
 		Receipt: canon.SHA256Hex([]byte("receipt")), Summary: s, Task: s.Task, Time: TimeOf(testNow),
 	}
 }
 
-func testEntry(t testing.TB) *AuditEntry {
-	t.Helper()
+func testEntry(tb testing.TB) *AuditEntry {
+	tb.Helper()
 	return &AuditEntry{
 		Digest: canon.SHA256Hex([]byte("card")), Index: 0, Kind: AuditCardPublish, Network: testNetwork,
 		Node: testDID("worker"), Subject: string(testDID("agent")), Time: TimeOf(testNow),
@@ -106,41 +106,41 @@ func testCheckpoint() *Checkpoint {
 }
 
 // testStates are an opening state and one with a lock, which both signed.
-func testStates(t testing.TB) (open, locked *State) {
-	t.Helper()
+func testStates(tb testing.TB) (open, locked *State) {
+	tb.Helper()
 	p := testParams()
-	open = mustOpen(t, p)
-	locked = mustNext(t, p, open, Changes{Add: []Lock{testLock(t, "a", 1000), testLock(t, "b", 2000)}})
-	return signAs(t, open, "requester", "worker"), signAs(t, locked, "requester", "worker")
+	open = mustOpen(tb, p)
+	locked = mustNext(tb, p, open, Changes{Add: []Lock{testLock(tb, "a", 1000), testLock(tb, "b", 2000)}})
+	return signAs(tb, open, "requester", "worker"), signAs(tb, locked, "requester", "worker")
 }
 
-func testClaim(t testing.TB) *Claim {
-	t.Helper()
-	_, locked := testStates(t)
-	c, err := NewClaim(testParams(), testDID("worker"), locked, [][]byte{testEnvelope(t, testParams(), locked.Locks[0], OutcomeOK)}, testNow)
+func testClaim(tb testing.TB) *Claim {
+	tb.Helper()
+	_, locked := testStates(tb)
+	c, err := NewClaim(testParams(), testDID("worker"), locked, [][]byte{testEnvelope(tb, testParams(), locked.Locks[0], OutcomeOK)}, testNow)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
 
 // testDocuments is one signed document of each type of this half of the package,
 // by its golden file.
-func testDocuments(t testing.TB) map[string]Document {
-	t.Helper()
-	open, locked := testStates(t)
-	o := testOffer(t)
+func testDocuments(tb testing.TB) map[string]Document {
+	tb.Helper()
+	open, locked := testStates(tb)
+	o := testOffer(tb)
 	return map[string]Document{
 		"channel-state-0.json": open,
 		"channel-state-1.json": locked,
-		"dispute-claim.json":   signAs(t, testClaim(t), "worker"),
-		"commit.json":          signAs(t, testCommit(), "requester"),
-		"offer.json":           signAs(t, o, "requester"),
-		"accept.json":          signAs(t, testAccept(t, o), "worker", "agent"),
-		"work-summary.json":    testSummary(t),
-		"event.json":           signAs(t, testEvent(t), "requester"),
-		"audit-entry.json":     signAs(t, testEntry(t), "worker"),
-		"checkpoint.json":      signAs(t, testCheckpoint(), "worker"),
+		"dispute-claim.json":   signAs(tb, testClaim(tb), "worker"),
+		"commit.json":          signAs(tb, testCommit(), "requester"),
+		"offer.json":           signAs(tb, o, "requester"),
+		"accept.json":          signAs(tb, testAccept(tb, o), "worker", "agent"),
+		"work-summary.json":    testSummary(tb),
+		"event.json":           signAs(tb, testEvent(tb), "requester"),
+		"audit-entry.json":     signAs(tb, testEntry(tb), "worker"),
+		"checkpoint.json":      signAs(tb, testCheckpoint(), "worker"),
 	}
 }
 
@@ -252,28 +252,28 @@ func TestSignedOnOneNetworkOnly(t *testing.T) {
 // TestFieldsAreNamed breaks one field of each document and wants it named.
 func TestFieldsAreNamed(t *testing.T) {
 	offer := func(change func(*Offer)) func(testing.TB) Document {
-		return func(t testing.TB) Document { o := testOffer(t); change(o); return o }
+		return func(tb testing.TB) Document { o := testOffer(tb); change(o); return o }
 	}
 	accept := func(change func(*Accept)) func(testing.TB) Document {
-		return func(t testing.TB) Document { a := testAccept(t, testOffer(t)); change(a); return a }
+		return func(tb testing.TB) Document { a := testAccept(tb, testOffer(tb)); change(a); return a }
 	}
 	commit := func(change func(*Commit)) func(testing.TB) Document {
 		return func(testing.TB) Document { c := testCommit(); change(c); return c }
 	}
 	event := func(change func(*Event)) func(testing.TB) Document {
-		return func(t testing.TB) Document { e := testEvent(t); change(e); return e }
+		return func(tb testing.TB) Document { e := testEvent(tb); change(e); return e }
 	}
 	summary := func(change func(*WorkSummary)) func(testing.TB) Document {
-		return func(t testing.TB) Document { s := testSummary(t); change(s); return s }
+		return func(tb testing.TB) Document { s := testSummary(tb); change(s); return s }
 	}
 	entry := func(change func(*AuditEntry)) func(testing.TB) Document {
-		return func(t testing.TB) Document { e := testEntry(t); change(e); return e }
+		return func(tb testing.TB) Document { e := testEntry(tb); change(e); return e }
 	}
 	checkpoint := func(change func(*Checkpoint)) func(testing.TB) Document {
 		return func(testing.TB) Document { c := testCheckpoint(); change(c); return c }
 	}
 	claim := func(change func(*Claim)) func(testing.TB) Document {
-		return func(t testing.TB) Document { c := testClaim(t); change(c); return c }
+		return func(tb testing.TB) Document { c := testClaim(tb); change(c); return c }
 	}
 	tests := []struct {
 		field string

@@ -103,8 +103,7 @@ func taskSigner(name string) core.Signer {
 
 // contentRef is content of one block, as a node's store would name it.
 func contentRef(content string) core.InputRef {
-	ref := core.RefOf([]byte(content))
-	return core.InputRef{CID: ref.CID, SHA256: ref.SHA256}
+	return core.InputRef(core.RefOf([]byte(content)))
 }
 
 func exampleTask() *core.Resolved {

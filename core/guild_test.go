@@ -265,16 +265,16 @@ func TestFullState(t *testing.T) {
 	}
 }
 
-func fullState(t testing.TB, p *Params) (*State, []byte) {
-	t.Helper()
+func fullState(tb testing.TB, p *Params) (*State, []byte) {
+	tb.Helper()
 	var ch Changes
 	for i := range MaxLocks {
-		ch.Add = append(ch.Add, testLock(t, string(rune('A'+i)), 1000))
+		ch.Add = append(ch.Add, testLock(tb, string(rune('A'+i)), 1000))
 	}
-	s := mustNext(t, p, mustOpen(t, p), ch)
-	data, err := Encode(signAs(t, s, "requester", "worker"))
+	s := mustNext(tb, p, mustOpen(tb, p), ch)
+	data, err := Encode(signAs(tb, s, "requester", "worker"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s, data
 }

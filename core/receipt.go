@@ -206,7 +206,7 @@ func (r *Receipt) check() error {
 	f.that("_type", r.Type == StatementType, "wants "+StatementType)
 	f.that("predicateType", r.PredicateType == ReceiptPredicateType, "wants "+ReceiptPredicateType)
 	p := &r.Predicate
-	p.ReceiptTerms.checkFields(&f)
+	p.checkFields(&f)
 	f.that("predicate.outcome", p.Outcome.Known(), "is not an outcome")
 	r.checkSubjects(&f)
 	p.checkDependencies(&f)

@@ -53,26 +53,26 @@ func okResult() RunResult {
 	}
 }
 
-func makeReceipt(t testing.TB, result RunResult) *Receipt {
-	t.Helper()
+func makeReceipt(tb testing.TB, result RunResult) *Receipt {
+	tb.Helper()
 	times := ReceiptTimes{Started: TimeOf(testNow), Finished: TimeOf(testNow) + 1}
-	r, err := NewReceipt(testTask(t), receiptTerms(), result, times, EmptyAuditHead())
+	r, err := NewReceipt(testTask(tb), receiptTerms(), result, times, EmptyAuditHead())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
 
 // signedReceipt is makeReceipt with the worker's and, if both, the requester's
 // signature.
-func signedReceipt(t testing.TB, both bool) []byte {
-	t.Helper()
-	data, err := SignReceipt(makeReceipt(t, okResult()), testSigner("agent"))
+func signedReceipt(tb testing.TB, both bool) []byte {
+	tb.Helper()
+	data, err := SignReceipt(makeReceipt(tb, okResult()), testSigner("agent"))
 	if err == nil && both {
 		data, err = Countersign(data, testSigner("requester-node"))
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }

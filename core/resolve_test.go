@@ -50,33 +50,33 @@ spec:
   settlement: {unit: byte, priceMicros: 2, perUnits: 1000}
 `
 
-func testTemplate(t testing.TB) *Template {
-	t.Helper()
+func testTemplate(tb testing.TB) *Template {
+	tb.Helper()
 	m, err := ParseManifest([]byte(agentManifest), "task.yaml")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tpl, err := m.Template(testRef("module"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return tpl
 }
 
-func testTask(t testing.TB) *Resolved {
-	t.Helper()
-	r, err := FillTemplate(testTemplate(t), map[string]InputRef{"doc": testRef("# Title\n")}, taskNonce, taskSeed)
+func testTask(tb testing.TB) *Resolved {
+	tb.Helper()
+	r, err := FillTemplate(testTemplate(tb), map[string]InputRef{"doc": testRef("# Title\n")}, taskNonce, taskSeed)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
 
-func mustBytes(t testing.TB, doc interface{ Bytes() ([]byte, error) }) []byte {
-	t.Helper()
+func mustBytes(tb testing.TB, doc interface{ Bytes() ([]byte, error) }) []byte {
+	tb.Helper()
 	b, err := doc.Bytes()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -195,11 +195,11 @@ func TestResolveRefuses(t *testing.T) {
 }
 
 // edit changes one member of a canonical document, or adds one.
-func edit(t testing.TB, doc []byte, value string, at ...string) []byte {
-	t.Helper()
+func edit(tb testing.TB, doc []byte, value string, at ...string) []byte {
+	tb.Helper()
 	var root map[string]any
 	if err := json.Unmarshal(doc, &root); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	o := root
 	for _, name := range at[:len(at)-1] {
@@ -209,13 +209,13 @@ func edit(t testing.TB, doc []byte, value string, at ...string) []byte {
 		case map[string]any:
 			o = v
 		default:
-			t.Fatalf("no %s", name)
+			tb.Fatalf("no %s", name)
 		}
 	}
 	o[at[len(at)-1]] = json.RawMessage(value)
 	b, err := canon.Encode(root)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

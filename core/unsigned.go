@@ -16,7 +16,7 @@ func unsignedBytes(doc Document) ([]byte, error) {
 	value := reflect.ValueOf(doc).Elem()
 	bare := reflect.New(value.Type())
 	bare.Elem().Set(value)
-	unsigned, ok := bare.Interface().(Document)
+	unsigned, ok := reflect.TypeAssert[Document](bare)
 	if !ok {
 		return nil, fmt.Errorf("%s: %w: not a document", doc.Type(), ErrInvalid)
 	}

@@ -93,8 +93,7 @@ func TestParseYAMLRefuses(t *testing.T) {
 			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want ErrInvalid with %q", err, c.want)
 			}
-			var at *PositionError
-			if !errors.As(err, &at) {
+			if _, ok := errors.AsType[*PositionError](err); !ok {
 				t.Errorf("got %T, want a PositionError", err)
 			}
 		})
