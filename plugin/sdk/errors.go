@@ -85,24 +85,20 @@ func errorDetails(row errorRow, err error) []protoadapt.MessageV1 {
 		}
 		details = append(details, bad)
 	}
-	var retry *core.RetryError
-	if errors.As(err, &retry) {
+	if retry, ok := errors.AsType[*core.RetryError](err); ok {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry.After)})
 	}
-	var pending *core.PendingError
-	if errors.As(err, &pending) {
+	if pending, ok := errors.AsType[*core.PendingError](err); ok {
 		details = append(details, &pluginpb.PendingDetail{Key: cleanText(pending.Key), Document: pending.Document})
 	}
 	return details
 }
 
 func fieldErrors(err error) core.FieldErrors {
-	var many core.FieldErrors
-	if errors.As(err, &many) {
+	if many, ok := errors.AsType[core.FieldErrors](err); ok {
 		return many
 	}
-	var one core.FieldError
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[core.FieldError](err); ok {
 		return core.FieldErrors{one}
 	}
 	return nil

@@ -48,7 +48,7 @@ func TestDecode(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	_, err := Decode(&testConfig{}, map[string]any{
 		"mode": "slow", "on": "yes", "m": 65, "size": "12 parsecs", "alpha": 1.5, "wait": "1h", "tags": []any{1},
-		"labels": map[string]any{"a": 1}, "api_key": "hunter2", "nmae": "x", "qqqqqq": 1,
+		"labels": map[string]any{"a": 1}, "api_key": "hunter2", "names": "x", "qqqqqq": 1,
 	})
 	var fields core.FieldErrors
 	if !errors.As(err, &fields) || !errors.Is(err, core.ErrInvalid) {
@@ -58,7 +58,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"name": "is required", "mode": "want one of fast, exact, got slow", "on": "want true or false, got yes",
 		"m": "want at most 64, got 65", "size": `want a size such as "64MiB", got 12 parsecs`, "alpha": "want at most 1, got 1.5",
 		"wait": "want at most 1m, got 1h0m0s", "tags": "want a list of strings, got [1]", "labels": "want a map of strings, got map[a:1]",
-		"api_key": "want one of right", "nmae": `unknown setting; did you mean "name"?`, "qqqqqq": "unknown setting",
+		"api_key": "want one of right", "names": `unknown setting; did you mean "name"?`, "qqqqqq": "unknown setting",
 	}
 	for _, f := range fields {
 		if f.Problem != want[f.Path] {

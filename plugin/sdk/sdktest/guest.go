@@ -27,17 +27,25 @@ var (
 	opBr    = []byte{0x0c, 0, 0x0b}
 )
 
+// size is a length in LEB128, of one byte: nothing here is longer.
+func size(n int) byte {
+	if n < 0 || n > 127 {
+		panic("a part of the guest is longer than 127 bytes")
+	}
+	return byte(n)
+}
+
 // guest builds a WASI command with the instructions of its _start.
 // Source: WebAssembly core specification 1.0, section 5.5 (modules).
 func guest(code ...[]byte) []byte {
 	section := func(id byte, body ...[]byte) []byte {
 		all := slices.Concat(body...)
-		return append([]byte{id, byte(len(all))}, all...) // every section is under 128 bytes
+		return append([]byte{id, size(len(all))}, all...)
 	}
-	name := func(s string) []byte { return append([]byte{byte(len(s))}, s...) }
+	name := func(s string) []byte { return append([]byte{size(len(s))}, s...) }
 	const wasi = "wasi_snapshot_preview1"
 	body := append(slices.Concat(append([][]byte{{0}}, code...)...), 0x0b) // no locals, code, end
-	iov := []byte{16, 0, 0, 0, byte(len(greeting)), 0, 0, 0}
+	iov := []byte{16, 0, 0, 0, size(len(greeting)), 0, 0, 0}
 	return slices.Concat(
 		[]byte("\x00asm\x01\x00\x00\x00"),
 		// types: fd_write (i32 x4) -> i32, proc_exit (i32), _start ()
@@ -46,7 +54,7 @@ func guest(code ...[]byte) []byte {
 		section(3, []byte{1, 2}),    // one function of type 2
 		section(5, []byte{1, 0, 1}), // one page of memory
 		section(7, []byte{2}, name("memory"), []byte{2, 0}, name("_start"), []byte{0, 2}),                      // exports
-		section(10, []byte{1}, []byte{byte(len(body))}, body),                                                  // code
+		section(10, []byte{1}, []byte{size(len(body))}, body),                                                  // code
 		section(11, []byte{2, 0, 0x41, 0, 0x0b}, name(string(iov)), []byte{0, 0x41, 16, 0x0b}, name(greeting)), // data
 	)
 }

@@ -30,9 +30,10 @@ func Reputation() Suite[core.Reputation] {
 // eventTime is when the suite's events happened.
 var eventTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// testEvent is an event signed by both: rater rates agent for a task.
-func testEvent(t T, rater, agent, task string, outcome core.Outcome) []byte {
+// testEvent is an event signed by both: the test's rater rates agent for a task.
+func testEvent(t T, agent, task string, outcome core.Outcome) []byte {
 	t.Helper()
+	const rater = "rater"
 	summary := &core.WorkSummary{
 		Agent: Signer(agent).DID(), Attempt: 1, Network: Network, Node: Signer(agent + "-node").DID(), Outcome: outcome,
 		Requester: Signer(rater).DID(), RequesterNode: Signer(rater).DID(), Task: sha([]byte(task)),
@@ -62,7 +63,7 @@ func appendEvents(t T, r core.Reputation, events ...[]byte) {
 
 func repAppend(t T, s Subject[core.Reputation]) {
 	r := open(t, s)
-	first, second := testEvent(t, "rater", "agent", "one", core.OutcomeOK), testEvent(t, "rater", "agent", "two", core.OutcomeTrap)
+	first, second := testEvent(t, "agent", "one", core.OutcomeOK), testEvent(t, "agent", "two", core.OutcomeTrap)
 	appendEvents(t, r, first, second)
 	got, err := r.Append(t.Context(), first)
 	if err != nil || got.Index != 0 || !got.Duplicate {
@@ -72,7 +73,7 @@ func repAppend(t T, s Subject[core.Reputation]) {
 
 func repRefuses(t T, s Subject[core.Reputation]) {
 	r := open(t, s)
-	good := testEvent(t, "rater", "agent", "one", core.OutcomeOK)
+	good := testEvent(t, "agent", "one", core.OutcomeOK)
 	_, err := r.Append(t.Context(), []byte("{}"))
 	wantIs(t, "not an event", err, core.ErrInvalid)
 	_, err = r.Append(t.Context(), append(bytes.Clone(good), '\n'))
@@ -102,8 +103,8 @@ func repScore(t T, s Subject[core.Reputation]) {
 	var events [][]byte
 	for i := range 6 {
 		events = append(events,
-			testEvent(t, "rater", "good", numbered("good", i), core.OutcomeOK),
-			testEvent(t, "rater", "bad", numbered("bad", i), core.OutcomeTrap))
+			testEvent(t, "good", numbered("good", i), core.OutcomeOK),
+			testEvent(t, "bad", numbered("bad", i), core.OutcomeTrap))
 	}
 	appendEvents(t, r, events...)
 	self := core.RaterWeight{Rater: Signer("rater").DID(), Self: true}
@@ -136,8 +137,8 @@ func repScore(t T, s Subject[core.Reputation]) {
 func repHistory(t T, s Subject[core.Reputation]) {
 	r := open(t, s)
 	events := [][]byte{
-		testEvent(t, "rater", "a", "one", core.OutcomeOK), testEvent(t, "rater", "b", "two", core.OutcomeOK),
-		testEvent(t, "rater", "a", "three", core.OutcomeExit),
+		testEvent(t, "a", "one", core.OutcomeOK), testEvent(t, "b", "two", core.OutcomeOK),
+		testEvent(t, "a", "three", core.OutcomeExit),
 	}
 	appendEvents(t, r, events...)
 	wantHistory(t, r, "", events, 0, 1, 2)
@@ -168,7 +169,7 @@ func wantHistory(t T, r core.Reputation, agent core.DID, events [][]byte, want .
 
 func repCheckpoint(t T, s Subject[core.Reputation]) {
 	r := open(t, s)
-	appendEvents(t, r, testEvent(t, "rater", "a", "one", core.OutcomeOK), testEvent(t, "rater", "a", "two", core.OutcomeOK))
+	appendEvents(t, r, testEvent(t, "a", "one", core.OutcomeOK), testEvent(t, "a", "two", core.OutcomeOK))
 	req := core.CheckpointRequest{Key: "first", Node: Signer("node").DID(), Time: core.TimeOf(eventTime)}
 	unsigned, err := r.Checkpoint(t.Context(), req)
 	must(t, "checkpoint", err)
@@ -210,7 +211,7 @@ func repProve(t T, s Subject[core.Reputation]) {
 	r := open(t, s)
 	var events [][]byte
 	for i := range 7 {
-		events = append(events, testEvent(t, "rater", "a", numbered("task", i), core.OutcomeOK))
+		events = append(events, testEvent(t, "a", numbered("task", i), core.OutcomeOK))
 	}
 	appendEvents(t, r, events...)
 	for size := int64(1); size <= 7; size++ {
@@ -262,7 +263,7 @@ func repConcurrent(t T, s Subject[core.Reputation]) {
 	r := open(t, s)
 	events := make([][]byte, 12)
 	for i := range events {
-		events[i] = testEvent(t, "rater", "a", numbered("task", i/2), core.OutcomeOK) // each twice
+		events[i] = testEvent(t, "a", numbered("task", i/2), core.OutcomeOK) // each twice
 	}
 	together(t, len(events), func(i int) error {
 		_, err := r.Append(t.Context(), events[i])
@@ -280,7 +281,7 @@ func repConcurrent(t T, s Subject[core.Reputation]) {
 
 func repEnded(t T, s Subject[core.Reputation]) {
 	r := open(t, s)
-	event := testEvent(t, "rater", "a", "one", core.OutcomeOK)
+	event := testEvent(t, "a", "one", core.OutcomeOK)
 	ended(t, func(ctx context.Context) error {
 		_, err := r.Append(ctx, event)
 		return err
@@ -299,7 +300,7 @@ func repEnded(t T, s Subject[core.Reputation]) {
 func repDurable(t T, s Subject[core.Reputation]) {
 	at := place(t, "node")
 	r, closing := openUntil(t, s, at)
-	events := [][]byte{testEvent(t, "rater", "a", "one", core.OutcomeOK), testEvent(t, "rater", "b", "two", core.OutcomeOK)}
+	events := [][]byte{testEvent(t, "a", "one", core.OutcomeOK), testEvent(t, "b", "two", core.OutcomeOK)}
 	appendEvents(t, r, events...)
 	req := core.CheckpointRequest{Key: "key", Node: at.Node, Time: core.TimeOf(eventTime)}
 	pending, err := r.Checkpoint(t.Context(), req)

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,8 +146,8 @@ func (r *runner) run(f func()) {
 	}()
 	<-done
 	cancel()
-	for i := len(r.cleanups) - 1; i >= 0; i-- {
-		r.cleanups[i]()
+	for _, clean := range slices.Backward(r.cleanups) {
+		clean()
 	}
 }
 
