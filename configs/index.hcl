@@ -14,7 +14,6 @@ use {
 index {
   regions            = ["eu-west", "eu-north"]
   reconcile_interval = "1m"
-  max_cards          = 200000
 }
 
 network {

@@ -39,7 +39,7 @@ telemetry {
 
 # Amounts are micros: 1000000 is one unit of the currency.
 policy {
-  currency           = "USD"
+  currency           = "TEST"
   max_charge         = 1000000
   max_charge_per_day = 100000000
   deposit            = 10000000

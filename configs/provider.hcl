@@ -35,11 +35,8 @@ network {
   mdns          = false
   allow_private = false
   limits {
-    connections_low  = 400
-    connections_high = 600
-    streams_per_peer = 256
-    memory           = "2GiB"
-    cache            = "20GiB"
+    connections = 600
+    memory      = "2GiB"
   }
 }
 

@@ -16,13 +16,11 @@ network {
   allow_private = false
   relay {
     reservations = 1024
-    circuits     = 16
     duration     = "10m"
     data         = "512MiB"
   }
   limits {
-    connections_low  = 2000
-    connections_high = 3000
+    connections = 3000
   }
 }
 
@@ -32,9 +30,4 @@ api {
 
 telemetry {
   log_format = "json"
-}
-
-# Explored routes are capped here and in the router's own settings.
-policy {
-  explore_share = 0.05
 }

@@ -41,7 +41,7 @@ func (s cardService) source(m *nodev1.PublishRequest) (Source, error) {
 		if !ok {
 			return Source{}, fmt.Errorf("no agent %q in the configuration; give its card.yaml and task.yaml: %w", m.GetAgent(), core.ErrNotFound)
 		}
-		return ReadSource(a.Card)
+		return ReadSource(a.Card, a.Manifest)
 	}
 	src := Source{Card: m.GetCardSpec(), CardName: "card.yaml", Files: map[string][]byte{}}
 	spec, err := core.ParseCardSpec(src.Card, src.CardName)

@@ -3,11 +3,13 @@ package host
 import (
 	"context"
 	"os"
+	"strings"
 
 	"connectrpc.com/connect"
 
 	"github.com/zerostate/zerostate/api/nodev1"
 	"github.com/zerostate/zerostate/core"
+	"github.com/zerostate/zerostate/host/internal/config"
 	"github.com/zerostate/zerostate/host/internal/store"
 	"github.com/zerostate/zerostate/host/internal/supervise"
 )
@@ -58,7 +60,7 @@ func pluginOfStatus(p supervise.Status) *nodev1.PluginListResponse_Plugin {
 	switch {
 	case p.Confined:
 		out.Confined = "landlock"
-	case p.Path == "" && p.SHA256 == "" && p.State == supervise.StateReady:
+	case strings.HasPrefix(p.Path, config.Builtin):
 		out.Confined = "in-process"
 	default:
 		out.Confined = "unconfined"

@@ -71,12 +71,13 @@ func (c *channels) fileClaim(ctx context.Context, ch *channel, key string, recei
 	if claim.Claimant != c.self.DID() {
 		return nil, fmt.Errorf("payment plugin's claim is not ours: %w", core.ErrInvalid)
 	}
-	if err := core.CheckClaim(ch.params, claim, ch.state, receipts, c.now()); err != nil {
-		return nil, fmt.Errorf("payment plugin's claim: %w", err)
-	}
 	claim.Signatures = nil
 	if err := core.Sign(claim, c.self); err != nil {
 		return nil, err
+	}
+	// CheckClaim wants the signature too; the claim has not left yet.
+	if err := core.CheckClaim(ch.params, claim, ch.state, receipts, c.now()); err != nil {
+		return nil, fmt.Errorf("payment plugin's claim: %w", err)
 	}
 	signed, err := core.Encode(claim)
 	if err != nil {

@@ -145,18 +145,21 @@ func (d *desk) tryFetch(ctx context.Context, in core.TaskInput) (contentRef, err
 // requester as they come.
 type takings struct {
 	w      *worker
-	ring   *ring
+	show   showFunc
 	byName map[string]*intake
 	order  []string
 	stderr []byte
-	lost   bool // the requester's stream is gone: store only
+	lost   bool // nobody listens any more: store only
 }
+
+// showFunc is told what a guest prints, as it comes.
+type showFunc func(stream string, data []byte) error
 
 // maxStderr is how much of stderr the worker passes on.
 const maxStderr = 1 << 20
 
-func (w *worker) newTakings(ctx context.Context, task *core.Resolved, r *ring) *takings {
-	t := &takings{w: w, ring: r, byName: map[string]*intake{}}
+func (w *worker) newTakings(ctx context.Context, task *core.Resolved, show showFunc) *takings {
+	t := &takings{w: w, show: show, byName: map[string]*intake{}}
 	add := func(name string, limit int64) {
 		t.byName[name] = w.n.newIntake(ctx, limit)
 		t.order = append(t.order, name)
@@ -175,12 +178,12 @@ func (t *takings) take(e core.RunEvent) error {
 	case core.RunStderr:
 		if len(t.stderr)+len(e.Data) <= maxStderr {
 			t.stderr = append(t.stderr, e.Data...)
-			t.show("stderr", e.Data)
+			t.pass("stderr", e.Data)
 		}
 		return nil
 	case core.RunStdout:
 		name = core.StdoutName
-		t.show("stdout", e.Data)
+		t.pass("stdout", e.Data)
 	case core.RunOutput:
 	}
 	in, ok := t.byName[name]
@@ -197,12 +200,12 @@ func (t *takings) take(e core.RunEvent) error {
 	return nil
 }
 
-// show passes on what the guest prints; a requester that is gone does not stop
+// pass passes on what the guest prints; a requester that is gone does not stop
 // the guest.
-func (t *takings) show(stream string, data []byte) {
+func (t *takings) pass(stream string, data []byte) {
 	for len(data) > 0 && !t.lost {
 		n := min(len(data), chunkSize)
-		if err := t.ring.send(&peerpb.Event{Stream: stream, Bytes: data[:n]}); err != nil {
+		if err := t.show(stream, data[:n]); err != nil {
 			t.lost = true
 		}
 		data = data[n:]

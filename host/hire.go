@@ -74,9 +74,6 @@ func (t *taskRun) findByMeaning(ctx context.Context) ([]candidate, string, error
 
 // fits says whether the caller's inputs are those that the offer's template asks for.
 func (t *taskRun) fits(ctx context.Context, c candidate) error {
-	if c.listing.card.Params().Node == t.n.DID() {
-		return fmt.Errorf("runs on this node, which does not pay itself (task run --local does it here): %w", core.ErrUnsupported)
-	}
 	tmpl, err := t.n.template(ctx, c.listing, c.offer)
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func TestRevokedAndUpdatedCardsAreSeenEverywhere(t *testing.T) {
 	did := a.signer.DID()
 	eventually(t, "the card is found", func() bool { return finds(t, caller, did) })
 
-	src, err := ReadSource(provider.cfg.Agent["shout"].Card)
+	src, err := ReadSource(provider.cfg.Agent["shout"].Card, "")
 	if err != nil {
 		t.Fatal(err)
 	}

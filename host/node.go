@@ -184,7 +184,7 @@ func (n *Node) startNetwork(ctx context.Context, deps Deps) error {
 			Duration: c.Relay.Duration, Bytes: int64(c.Relay.Data), Slots: c.Relay.Reservations,
 		},
 		AllowPrivate: c.AllowPrivate, Allow: c.Allow, Deny: c.Deny,
-		MaxConnections: c.Limits.ConnectionsHigh, MaxMemoryBytes: int64(c.Limits.Memory),
+		MaxConnections: c.Limits.Connections, MaxMemoryBytes: int64(c.Limits.Memory),
 		Records: p2p.CoreRecords{Network: c.ID, Now: n.now}, Memory: n.known, ContentDir: filepath.Join(n.cfg.Node.Home, "content"),
 		Options: deps.Libp2p, Now: n.now, Log: n.log.Named("net"),
 	})

@@ -92,6 +92,9 @@ func (t *taskRun) run(ctx context.Context) error {
 	}
 	var errs []error
 	for _, c := range candidates {
+		if t.isOwn(c) {
+			return t.runOwn(ctx, c)
+		}
 		again, err := t.attempt(ctx, c)
 		if err == nil {
 			return nil

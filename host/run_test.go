@@ -73,3 +73,25 @@ func TestATaskFromFindToVerify(t *testing.T) {
 	}
 	_ = w
 }
+
+func TestAnOwnAgentRunsUnpaid(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config("laptop", config.RoleEdge, config.RoleRelay, config.RoleIndex, config.RoleBootstrap)
+	cfg.Agent = map[string]config.Agent{"shout": {Card: agentFiles(t, "shout", "turns a text into upper case", 2)}}
+	n := w.start(cfg)
+	eventually(t, "the card is indexed", func() bool {
+		f, err := n.Find(t.Context(), FindQuery{Text: "upper case"})
+		return err == nil && len(f.Hits) == 1
+	})
+	r, err := n.RunTask(t.Context(), TaskRequest{Query: "upper case", Inputs: input(t, n, "hello")}, Silence{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := n.localContent(t.Context(), r.Outputs[1].CID, 100)
+	if err != nil || string(out) != "HELLO" {
+		t.Errorf("got output %q, %v, want HELLO", out, err)
+	}
+	if r.Charge != 0 || len(r.Receipt) != 0 || len(n.channels.list()) != 0 {
+		t.Errorf("got a charge of %d, a receipt of %d bytes and %d channels", r.Charge, len(r.Receipt), len(n.channels.list()))
+	}
+}

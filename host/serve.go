@@ -351,7 +351,9 @@ func (w *worker) execute(ctx context.Context, run *workerRun, desk *desk, r *rin
 	case <-ctx.Done():
 		return didNotRun(ctx, core.OutcomeRefused, context.Cause(ctx)), nil
 	}
-	result, outputs, err := w.runGuest(ctx, run, inputs, r)
+	result, outputs, err := w.runGuest(ctx, run, inputs, func(stream string, data []byte) error {
+		return r.send(&peerpb.Event{Stream: stream, Bytes: data})
+	})
 	if err != nil {
 		return didNotRun(ctx, core.OutcomeRefused, err), nil
 	}
@@ -368,11 +370,11 @@ func didNotRun(ctx context.Context, outcome core.Outcome, err error) core.RunRes
 
 // runGuest runs the task in the executor; one that dies is tried once more
 // inside the attempt.
-func (w *worker) runGuest(ctx context.Context, run *workerRun, inputs []contentRef, r *ring) (result core.RunResult, outputs []storedOutput, err error) {
+func (w *worker) runGuest(ctx context.Context, run *workerRun, inputs []contentRef, show showFunc) (result core.RunResult, outputs []storedOutput, err error) {
 	ctx, span := w.n.tel.start(ctx, "guest")
 	defer func() { span.end(err) }()
 	for try := range 2 {
-		result, outputs, err = w.tryGuest(ctx, run, inputs, r)
+		result, outputs, err = w.tryGuest(ctx, run, inputs, show)
 		if !errors.Is(err, core.ErrUnavailable) || ctx.Err() != nil {
 			break
 		}
@@ -381,7 +383,7 @@ func (w *worker) runGuest(ctx context.Context, run *workerRun, inputs []contentR
 	return result, outputs, err
 }
 
-func (w *worker) tryGuest(ctx context.Context, run *workerRun, inputs []contentRef, r *ring) (core.RunResult, []storedOutput, error) {
+func (w *worker) tryGuest(ctx context.Context, run *workerRun, inputs []contentRef, show showFunc) (core.RunResult, []storedOutput, error) {
 	if err := w.prepare(ctx, run); err != nil {
 		return core.RunResult{}, nil, err
 	}
@@ -398,7 +400,7 @@ func (w *worker) tryGuest(ctx context.Context, run *workerRun, inputs []contentR
 	defer close(ended)
 	stop := context.AfterFunc(ctx, func() { w.cancelGuest(req.RunID, ended) })
 	defer stop()
-	takings := w.newTakings(context.WithoutCancel(ctx), run.task, r)
+	takings := w.newTakings(context.WithoutCancel(ctx), run.task, show)
 	result, err := w.exec.Run(context.WithoutCancel(ctx), req, takings.take)
 	outputs, storeErr := takings.finish(result)
 	if err = errors.Join(err, storeErr); err != nil {

@@ -26,7 +26,7 @@ func (n *Node) publishConfigured(ctx context.Context) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		src, err := ReadSource(n.cfg.Agent[name].Card)
+		src, err := ReadSource(n.cfg.Agent[name].Card, n.cfg.Agent[name].Manifest)
 		if err != nil {
 			return fmt.Errorf("agent %s: %w", name, err)
 		}
@@ -46,8 +46,9 @@ func (n *Node) publishConfigured(ctx context.Context) error {
 }
 
 // ReadSource reads a card.yaml with the manifests and modules that it names,
-// all from its own directory.
-func ReadSource(path string) (Source, error) {
+// all from its own directory. manifest, where not empty, is the path of another
+// task manifest, in the same directory, for a card of one offer.
+func ReadSource(path, manifest string) (Source, error) {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return Source{}, fmt.Errorf("open %s: %w", filepath.Dir(path), notFound(err))
@@ -61,13 +62,20 @@ func ReadSource(path string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
+	if manifest != "" && (len(spec.Offers) != 1 || filepath.Dir(manifest) != filepath.Dir(path)) {
+		return Source{}, fmt.Errorf("manifest %s: wants a card of one offer in the same directory: %w", manifest, core.ErrInvalid)
+	}
 	for _, o := range spec.Offers {
-		manifest, err := root.ReadFile(o.Manifest)
-		if err != nil {
-			return Source{}, fmt.Errorf("read %s: %w", o.Manifest, notFound(err))
+		name := o.Manifest
+		if manifest != "" {
+			name = filepath.Base(manifest)
 		}
-		src.Files[o.Manifest] = manifest
-		m, err := core.ParseManifest(manifest, o.Manifest)
+		data, err := root.ReadFile(name)
+		if err != nil {
+			return Source{}, fmt.Errorf("read %s: %w", name, notFound(err))
+		}
+		src.Files[o.Manifest] = data
+		m, err := core.ParseManifest(data, name)
 		if err != nil {
 			return Source{}, err
 		}

@@ -109,9 +109,6 @@ func (d *decoder) check(c *Config) {
 			}
 		}
 	}
-	if c.Network.Limits.ConnectionsLow > c.Network.Limits.ConnectionsHigh {
-		d.problem(join(join("network", "limits"), "connections_low"), "", "more than connections_high (%d)", c.Network.Limits.ConnectionsHigh)
-	}
 	if c.Policy.MaxChargeMicros > c.Policy.MaxPerDayMicros {
 		d.problem(join("policy", "max_charge"), "", "more than max_charge_per_day (%d)", c.Policy.MaxPerDayMicros)
 	}

@@ -85,7 +85,7 @@ type PluginLimits struct {
 // Agent is one agent that this node publishes and serves.
 type Agent struct {
 	Card     string `zs:"card" path:"true" required:"true" doc:"its card's source, card.yaml; relative to the config file"`
-	Manifest string `zs:"manifest" path:"true" doc:"its task manifest, task.yaml; relative to the config file"`
+	Manifest string `zs:"manifest" path:"true" doc:"its task manifest where the card has one offer; default: the file that the offer names, beside the card"`
 }
 
 // Serve bounds what tasks of others may take of this node.
@@ -121,18 +121,14 @@ type Network struct {
 // Relay bounds what a node with the relay role carries for others.
 type Relay struct {
 	Reservations int           `zs:"reservations" default:"128" range:"1..100000" doc:"peers that may hold a reservation"`
-	Circuits     int           `zs:"circuits" default:"16" range:"1..10000" doc:"circuits of one peer"`
 	Duration     time.Duration `zs:"duration" default:"2m" range:"1s..24h" doc:"longest life of one circuit"`
 	Data         Size          `zs:"data" default:"128MiB" range:"1KiB..1024GiB" doc:"most bytes over one circuit, each way"`
 }
 
 // NetworkLimits bounds what peers may take.
 type NetworkLimits struct {
-	ConnectionsLow  int  `zs:"connections_low" default:"160" range:"1..100000" doc:"connections kept when trimming"`
-	ConnectionsHigh int  `zs:"connections_high" default:"192" range:"1..100000" doc:"connections at which trimming starts"`
-	StreamsPerPeer  int  `zs:"streams_per_peer" default:"1024" range:"1..100000" doc:"open streams of one peer"`
-	Memory          Size `zs:"memory" default:"1GiB" range:"16MiB..1024GiB" doc:"memory for connections and streams"`
-	Cache           Size `zs:"cache" default:"4GiB" range:"1MiB..1024GiB" doc:"stored blocks that are not pinned"`
+	Connections int  `zs:"connections" default:"192" range:"1..100000" doc:"connections at which trimming starts"`
+	Memory      Size `zs:"memory" default:"1GiB" range:"16MiB..1024GiB" doc:"memory for connections and streams"`
 }
 
 // API is where the node's API listens.
@@ -154,27 +150,22 @@ type Telemetry struct {
 type Index struct {
 	Regions           []string      `zs:"regions" doc:"regions indexed; empty: the node's own"`
 	ReconcileInterval time.Duration `zs:"reconcile_interval" default:"1m" range:"1s..24h" doc:"how often rows are compared with the DHT and peers"`
-	MaxCards          int           `zs:"max_cards" default:"200000" range:"1..100000000" doc:"most cards held"`
 }
 
 // Policy is what this node may spend and whom it hires. Amounts are micros of
 // the currency.
 type Policy struct {
-	Currency          string        `zs:"currency" default:"TEST" pattern:"^[A-Z0-9]{1,12}$" doc:"currency of amounts in this block"`
-	MaxChargeMicros   int64         `zs:"max_charge" default:"1000000" range:"0..9007199254740991" unit:"micros" doc:"most one task may cost"`
-	MaxPerDayMicros   int64         `zs:"max_charge_per_day" default:"100000000" range:"0..9007199254740991" unit:"micros" doc:"most all tasks of a day (UTC) may cost"`
-	DepositMicros     int64         `zs:"deposit" default:"10000000" range:"0..9007199254740991" unit:"micros" doc:"deposit of a new channel"`
-	ChallengeWindow   time.Duration `zs:"challenge_window" default:"1h" range:"1s..720h" doc:"time in which a dispute can be answered"`
-	MinReputation     float64       `zs:"min_reputation" default:"0" range:"0..1" doc:"gate: least score of an agent to be hired"`
-	VerificationShare float64       `zs:"verification_share" default:"0" range:"0..1" doc:"share of tasks run again elsewhere and compared"`
-	GuildTTL          time.Duration `zs:"guild_ttl" default:"10m" range:"1s..1h" doc:"longest life of a guild"`
-	ConfirmDHT        bool          `zs:"confirm_dht" default:"true" doc:"ask the DHT for newer records of what find returns"`
-	AllowRelay        bool          `zs:"allow_relay" default:"true" doc:"let tasks go through relays"`
-	ExploreShare      float64       `zs:"explore_share" default:"0.1" range:"0..1" doc:"largest share of decisions in which the router may explore"`
+	Currency        string        `zs:"currency" default:"TEST" pattern:"^[A-Z0-9]{1,12}$" doc:"currency of amounts in this block"`
+	MaxChargeMicros int64         `zs:"max_charge" default:"1000000" range:"0..9007199254740991" unit:"micros" doc:"most one task may cost"`
+	MaxPerDayMicros int64         `zs:"max_charge_per_day" default:"100000000" range:"0..9007199254740991" unit:"micros" doc:"most all tasks of a day (UTC) may cost"`
+	DepositMicros   int64         `zs:"deposit" default:"10000000" range:"0..9007199254740991" unit:"micros" doc:"deposit of a new channel"`
+	ChallengeWindow time.Duration `zs:"challenge_window" default:"1h" range:"1s..720h" doc:"time in which a dispute can be answered"`
+	MinReputation   float64       `zs:"min_reputation" default:"0" range:"0..1" doc:"gate: least score of an agent to be hired"`
+	GuildTTL        time.Duration `zs:"guild_ttl" default:"10m" range:"1s..1h" doc:"longest life of a guild"`
+	AllowRelay      bool          `zs:"allow_relay" default:"true" doc:"let tasks go through relays"`
 }
 
 // Reputation is whose ratings this node believes.
 type Reputation struct {
-	Raters          []string `zs:"raters" doc:"node dids whose events count; empty: oneself and peers one has paid"`
-	PublishReceipts bool     `zs:"publish_receipts" default:"true" doc:"give receipts to raters who ask"`
+	Raters []string `zs:"raters" doc:"node dids whose events count; empty: oneself and peers one has paid"`
 }

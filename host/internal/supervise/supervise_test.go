@@ -200,7 +200,7 @@ func TestStartCallStatusClose(t *testing.T) {
 		return want
 	}
 	for _, c := range []struct{ question, want string }{
-		{"context", fmt.Sprint(node, " zerostate-local local ", state)},
+		{"context", fmt.Sprint(node, " zerostate-test local ", state)},
 		{"token", "s3cret"},
 		{"files", "333"},
 		{"write-state", "<nil>"},

@@ -2,12 +2,6 @@ policy {
   max_charge         = 10
   max_charge_per_day = 5
 }
-network {
-  limits {
-    connections_low  = 9
-    connections_high = 8
-  }
-}
 plugin "index" "exact" {
   fallback = "exact"
   restart {
