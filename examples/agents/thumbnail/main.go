@@ -54,8 +54,9 @@ func shrink(data []byte) (thumbnail, error) {
 	if err != nil {
 		return thumbnail{}, fmt.Errorf("decode the %s: %w", format, err)
 	}
-	to := image.NewNRGBA(fit(from.Bounds()))
-	draw.CatmullRom.Scale(to, to.Bounds(), from, from.Bounds(), draw.Src, nil)
+	to := image.NewRGBA(fit(from.Bounds())) // the kind that draw is quick with
+	near := average(from, max(from.Bounds().Dx(), from.Bounds().Dy())/(2*side))
+	draw.CatmullRom.Scale(to, to.Bounds(), near, near.Bounds(), draw.Src, nil)
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
 	if err := encoder.Encode(&b, to); err != nil {
@@ -74,4 +75,46 @@ func fit(r image.Rectangle) image.Rectangle {
 		return image.Rect(0, 0, w, h)
 	}
 	return image.Rect(0, 0, max(1, (w*side+longest/2)/longest), max(1, (h*side+longest/2)/longest))
+}
+
+// average makes one pixel of each n by n of a picture that is much too large: the
+// costly kernel then has twice the size of the thumbnail to work on.
+func average(from image.Image, n int) image.Image {
+	if n < 2 {
+		return from
+	}
+	full, ok := from.(*image.RGBA)
+	if !ok {
+		full = image.NewRGBA(from.Bounds())
+		draw.Draw(full, full.Bounds(), from, from.Bounds().Min, draw.Src)
+	}
+	w, h := full.Bounds().Dx(), full.Bounds().Dy()
+	to := image.NewRGBA(image.Rect(0, 0, max(1, w/n), max(1, h/n)))
+	for y := range to.Rect.Max.Y {
+		rows := full.Pix[y*n*full.Stride:]
+		for x := range to.Rect.Max.X {
+			block := square(rows[4*x*n:], full.Stride, min(n, w), min(n, h))
+			copy(to.Pix[to.PixOffset(x, y):], block[:])
+		}
+	}
+	return to
+}
+
+// square is the mean colour of w by h pixels.
+func square(pix []byte, stride, w, h int) (mean [4]byte) {
+	var r, g, b, a int
+	for y := range h {
+		row := pix[y*stride:][:4*w]
+		for ; len(row) >= 4; row = row[4:] {
+			r += int(row[0])
+			g += int(row[1])
+			b += int(row[2])
+			a += int(row[3])
+		}
+	}
+	count := w * h
+	for i, sum := range [4]int{r, g, b, a} {
+		mean[i] = byte((sum + count/2) / count) //nolint:gosec // a mean of bytes
+	}
+	return mean
 }
