@@ -9,24 +9,24 @@ import (
 	"testing"
 )
 
-func model(t testing.TB, change func(*Config)) *Model {
-	t.Helper()
+func model(tb testing.TB, change func(*Config)) *Model {
+	tb.Helper()
 	cfg := DefaultConfig()
 	if change != nil {
 		change(&cfg)
 	}
 	m, err := New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
 
-func embed(t testing.TB, m *Model, text string, p Purpose) []float32 {
-	t.Helper()
+func embed(tb testing.TB, m *Model, text string, p Purpose) []float32 {
+	tb.Helper()
 	v, err := m.Embed(text, p)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return v
 }
@@ -72,14 +72,14 @@ var agents = []struct{ description, query string }{
 }
 
 // retrieve returns the share of queries whose agent is first, and among five.
-func retrieve(t testing.TB, m *Model) (first, five float64) {
-	t.Helper()
+func retrieve(tb testing.TB, m *Model) (first, five float64) {
+	tb.Helper()
 	docs := make([][]float32, len(agents))
 	for i, a := range agents {
-		docs[i] = embed(t, m, a.description, Document)
+		docs[i] = embed(tb, m, a.description, Document)
 	}
 	for want, a := range agents {
-		q := embed(t, m, a.query, Query)
+		q := embed(tb, m, a.query, Query)
 		order := make([]int, len(docs))
 		for i := range order {
 			order[i] = i
@@ -89,7 +89,7 @@ func retrieve(t testing.TB, m *Model) (first, five float64) {
 		if rank == 0 {
 			first++
 		} else {
-			t.Logf("rank %d for %q, first was %q", rank+1, a.query, agents[order[0]].description[:20])
+			tb.Logf("rank %d for %q, first was %q", rank+1, a.query, agents[order[0]].description[:20])
 		}
 		if rank < 5 {
 			five++

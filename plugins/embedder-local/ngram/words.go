@@ -41,9 +41,25 @@ func words(text string) []string {
 // suffixes are taken off the end of a word in this order, once each, where at
 // least three letters of other text remain.
 var suffixes = [...]struct{ suffix, instead string }{
-	{"ies", "y"}, {"sses", "ss"}, {"xes", "x"}, {"ches", "ch"}, {"shes", "sh"}, {"s", ""},
-	{"izing", "ize"}, {"ization", "ize"}, {"ising", "ize"}, {"isation", "ize"}, {"ise", "ize"},
-	{"ation", "ate"}, {"ating", "ate"}, {"ing", ""}, {"ed", ""}, {"er", ""}, {"or", ""}, {"ion", ""}, {"ly", ""},
+	{"ies", "y"},
+	{"sses", "ss"},
+	{"xes", "x"},
+	{"ches", "ch"},
+	{"shes", "sh"},
+	{"s", ""},
+	{"izing", "ize"},
+	{"ization", "ize"},
+	{"ising", "ize"},
+	{"isation", "ize"},
+	{"ise", "ize"},
+	{"ation", "ate"},
+	{"ating", "ate"},
+	{"ing", ""},
+	{"ed", ""},
+	{"er", ""},
+	{"or", ""},
+	{"ion", ""},
+	{"ly", ""},
 }
 
 // stem brings the forms of an English word together. It is light: it may leave

@@ -106,15 +106,12 @@ func (h *farHeap) replaceTop(c candidate) {
 }
 
 // keep pushes c while fewer than limit are held, else takes it in when it is
-// nearer than the farthest. It says whether c was taken.
-func (h *farHeap) keep(c candidate, limit int) bool {
-	if len(*h) < limit {
+// nearer than the farthest.
+func (h *farHeap) keep(c candidate, limit int) {
+	switch {
+	case len(*h) < limit:
 		h.push(c)
-		return true
-	}
-	if nearer(c, (*h)[0]) {
+	case nearer(c, (*h)[0]):
 		h.replaceTop(c)
-		return true
 	}
-	return false
 }

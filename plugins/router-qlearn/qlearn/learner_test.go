@@ -16,8 +16,8 @@ type clock struct{ t time.Time }
 
 func (c *clock) now() time.Time { return c.t }
 
-func newLearner(t testing.TB, seed uint64, change func(*Config)) (*Learner, *clock) {
-	t.Helper()
+func newLearner(tb testing.TB, seed uint64, change func(*Config)) (*Learner, *clock) {
+	tb.Helper()
 	cfg := DefaultConfig()
 	if change != nil {
 		change(&cfg)
@@ -25,7 +25,7 @@ func newLearner(t testing.TB, seed uint64, change func(*Config)) (*Learner, *clo
 	c := &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	l, err := New(cfg, rand.New(rand.NewPCG(seed, 0)), c.now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l, c
 }
@@ -42,17 +42,17 @@ func request(cs []Candidate) Request {
 	return Request{Destination: "peer", Region: "eu", SLA: "interactive", SizeBytes: 1000, Candidates: cs}
 }
 
-func decide(t testing.TB, l *Learner, r Request) Decision {
-	t.Helper()
+func decide(tb testing.TB, l *Learner, r Request) Decision {
+	tb.Helper()
 	d, err := l.Decide(r)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }
 
-func observe(t testing.TB, l *Learner, r Request, path string, ok bool, latency time.Duration) {
-	t.Helper()
+func observe(tb testing.TB, l *Learner, r Request, path string, ok bool, latency time.Duration) {
+	tb.Helper()
 	o := Outcome{Destination: r.Destination, Region: r.Region, SLA: r.SLA, Path: path, OK: ok, Latency: latency}
 	for _, c := range r.Candidates {
 		if c.Path == path {
@@ -60,7 +60,7 @@ func observe(t testing.TB, l *Learner, r Request, path string, ok bool, latency 
 		}
 	}
 	if err := l.Observe(o); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -321,10 +321,11 @@ func TestSameSeedSameDecisions(t *testing.T) {
 		}
 		return out
 	}
-	if play(1) != play(1) {
+	first, again := play(1), play(1)
+	if first != again {
 		t.Error("the same seed decided differently")
 	}
-	if play(1) == play(2) {
+	if first == play(2) {
 		t.Error("another seed decided the same")
 	}
 }

@@ -306,10 +306,10 @@ func (r *run) collect(out core.TaskOutput) (core.RunOutputDigest, *outputProblem
 	name := below(out.Path)
 	info, err := r.root.Lstat(name)
 	switch {
-	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
-		return core.RunOutputDigest{}, nil, err
-	case err != nil:
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return core.RunOutputDigest{}, &outputProblem{core.OutcomeOK, fmt.Sprintf("output %s: the task did not write %s", out.Name, out.Path)}, nil
+	case err != nil:
+		return core.RunOutputDigest{}, nil, err
 	case !info.Mode().IsRegular():
 		return core.RunOutputDigest{}, &outputProblem{core.OutcomeOK, fmt.Sprintf("output %s: %s is not a file", out.Name, out.Path)}, nil
 	case info.Size() > out.MaxBytes:

@@ -138,36 +138,54 @@ func TestGuests(t *testing.T) {
 		reason  string // part of it
 		stdout  string
 	}{
-		{name: "hello", args: nil, edit: func(s *core.TaskSpec) { s.Env = map[string]string{"LANG": "C.UTF-8"} },
-			outcome: core.OutcomeOK, stdout: "hello from guest\nLANG=C.UTF-8\n"},
+		{
+			name: "hello", args: nil, edit: func(s *core.TaskSpec) { s.Env = map[string]string{"LANG": "C.UTF-8"} },
+			outcome: core.OutcomeOK, stdout: "hello from guest\nLANG=C.UTF-8\n",
+		},
 		{name: "exit", args: []string{"exit"}, outcome: core.OutcomeExit, exit: 3, reason: "exit code 3"},
 		{name: "large exit code", args: []string{"code"}, outcome: core.OutcomeExit, exit: 300, reason: "exit code 300"},
 		{name: "trap", args: []string{"trap"}, outcome: core.OutcomeTrap, reason: "unreachable"},
-		{name: "loop", args: []string{"loop"}, edit: limits(func(l *core.TaskLimits) { l.WallTimeoutMs = 100 }),
-			outcome: core.OutcomeTimeout, reason: "wall timeout of 100ms", stdout: "started\n"},
+		{
+			name: "loop", args: []string{"loop"}, edit: limits(func(l *core.TaskLimits) { l.WallTimeoutMs = 100 }),
+			outcome: core.OutcomeTimeout, reason: "wall timeout of 100ms", stdout: "started\n",
+		},
 		{name: "recursion", args: []string{"recurse"}, outcome: core.OutcomeTrap, reason: " " /* which of the two stacks ends first, the engine decides */},
-		{name: "memory", args: []string{"memory"}, edit: limits(func(l *core.TaskLimits) { l.MemoryBytes = 4 << 20 }),
-			outcome: core.OutcomeLimit, reason: "memory: more than 4194304 bytes"},
-		{name: "stdout", args: []string{"flood"}, edit: limits(func(l *core.TaskLimits) { l.StdoutBytes = 100 }),
-			outcome: core.OutcomeLimit, reason: "stdout: more than 100 bytes", stdout: strings.Repeat(strings.Repeat("a", 55)+"\n", 2)[:100]},
-		{name: "stderr", args: []string{"flood-stderr"}, edit: limits(func(l *core.TaskLimits) { l.StderrBytes = 100 }),
-			outcome: core.OutcomeLimit, reason: "stderr: more than 100 bytes"},
-		{name: "output bytes", args: []string{"flood-file"}, edit: limits(func(l *core.TaskLimits) { l.OutputBytes = 10_000 }),
-			outcome: core.OutcomeLimit, reason: "outputs: more than 10000 bytes"},
+		{
+			name: "memory", args: []string{"memory"}, edit: limits(func(l *core.TaskLimits) { l.MemoryBytes = 4 << 20 }),
+			outcome: core.OutcomeLimit, reason: "memory: more than 4194304 bytes",
+		},
+		{
+			name: "stdout", args: []string{"flood"}, edit: limits(func(l *core.TaskLimits) { l.StdoutBytes = 100 }),
+			outcome: core.OutcomeLimit, reason: "stdout: more than 100 bytes", stdout: strings.Repeat(strings.Repeat("a", 55)+"\n", 2)[:100],
+		},
+		{
+			name: "stderr", args: []string{"flood-stderr"}, edit: limits(func(l *core.TaskLimits) { l.StderrBytes = 100 }),
+			outcome: core.OutcomeLimit, reason: "stderr: more than 100 bytes",
+		},
+		{
+			name: "output bytes", args: []string{"flood-file"}, edit: limits(func(l *core.TaskLimits) { l.OutputBytes = 10_000 }),
+			outcome: core.OutcomeLimit, reason: "outputs: more than 10000 bytes",
+		},
 		{name: "hole", args: []string{"hole"}, outcome: core.OutcomeLimit, reason: "outputs: more than 8388608 bytes"},
 		{name: "output files", args: []string{"many-files"}, outcome: core.OutcomeLimit, reason: "outputs: more than 64 files"},
 		{name: "open files", args: []string{"many-open"}, edit: withInput("x"), inputs: input("x"), outcome: core.OutcomeOK, stdout: "127\n"},
-		{name: "escape", args: []string{"escape"}, edit: withInput("x"), inputs: input("x"), outcome: core.OutcomeOK,
+		{
+			name: "escape", args: []string{"escape"}, edit: withInput("x"), inputs: input("x"), outcome: core.OutcomeOK,
 			stdout: "symlink refused\nhard link refused\nlink refused\ndots refused\nabsolute refused\nwrite input refused\n" +
-				"new input refused\nnew file refused\ntruncate input refused\nremove input refused\nmove input refused\nmove out refused\n"},
-		{name: "files", args: []string{"files"}, edit: withInput("x"), inputs: input("x"), outcome: core.OutcomeOK,
-			stdout: "mtime 1767225600\n.\n..\nf0\ng\n.\n..\ndoc\n.\n..\nin\nout\nagain 4\n"},
+				"new input refused\nnew file refused\ntruncate input refused\nremove input refused\nmove input refused\nmove out refused\n",
+		},
+		{
+			name: "files", args: []string{"files"}, edit: withInput("x"), inputs: input("x"), outcome: core.OutcomeOK,
+			stdout: "mtime 1767225600\n.\n..\nf0\ng\n.\n..\ndoc\n.\n..\nin\nout\nagain 4\n",
+		},
 		{name: "clock", args: []string{"clock"}, outcome: core.OutcomeOK, stdout: "1767225600 3600\n"},
 		{name: "no output", args: []string{"hello"}, edit: withOutput, outcome: core.OutcomeOK, reason: "output page: the task did not write /out/page", stdout: "hello from guest\n"},
 		{name: "output is a directory", args: []string{"dir"}, edit: withOutput, outcome: core.OutcomeOK, reason: "/out/page is not a file"},
 		{name: "copy", args: []string{"copy"}, edit: both(withInput("some text"), withOutput), inputs: input("some text"), outcome: core.OutcomeOK},
-		{name: "output too large", args: []string{"copy"}, edit: both(withInput(strings.Repeat("x", 2000)), withOutput),
-			inputs: input(strings.Repeat("x", 2000)), outcome: core.OutcomeLimit, reason: "output page: has 2000 bytes, at most 1024"},
+		{
+			name: "output too large", args: []string{"copy"}, edit: both(withInput(strings.Repeat("x", 2000)), withOutput),
+			inputs: input(strings.Repeat("x", 2000)), outcome: core.OutcomeLimit, reason: "output page: has 2000 bytes, at most 1024",
+		},
 	}
 	for _, engine := range []string{EngineCompiler, EngineInterpreter} {
 		e := open(t, engine, nil)
@@ -284,9 +302,11 @@ func TestBadRequests(t *testing.T) {
 		{"no input", core.RunRequest{RunID: "1", Manifest: good, Module: module()}, core.ErrInvalid},
 		{"wrong input", core.RunRequest{RunID: "1", Manifest: good, Module: module(), Inputs: input("test")}, core.ErrInvalid},
 		{"wrong size", core.RunRequest{RunID: "1", Manifest: good, Module: module(), Inputs: []core.RunInput{
-			{Name: "doc", SizeBytes: 5, Content: strings.NewReader("text")}}}, core.ErrInvalid},
+			{Name: "doc", SizeBytes: 5, Content: strings.NewReader("text")},
+		}}, core.ErrInvalid},
 		{"wrong name", core.RunRequest{RunID: "1", Manifest: good, Module: module(), Inputs: []core.RunInput{
-			{Name: "dog", SizeBytes: 4, Content: strings.NewReader("text")}}}, core.ErrInvalid},
+			{Name: "dog", SizeBytes: 4, Content: strings.NewReader("text")},
+		}}, core.ErrInvalid},
 		{"canonical NaNs", core.RunRequest{RunID: "1", Module: module(), Manifest: task(t, guestModule, nil, func(s *core.TaskSpec) {
 			s.Determinism.NaN = core.NaNCanonical
 		})}, core.ErrUnsupported},

@@ -47,29 +47,29 @@ func rows(from, to int) iter.Seq2[core.IndexItem, error] {
 	}
 }
 
-func open(t testing.TB, dir string) *Store {
-	t.Helper()
+func open(tb testing.TB, dir string) *Store {
+	tb.Helper()
 	s, err := Open(Config{Dir: dir, Graph: hnsw.Config{M: 6, EfConstruction: 30}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	tb.Cleanup(func() { s.Close() })
 	return s
 }
 
-func mustUpsert(t testing.TB, s *Store, from, to int) {
-	t.Helper()
-	if n, err := s.Upsert(t.Context(), rows(from, to)); err != nil || n != to-from {
-		t.Fatalf("upsert: got %d, %v, want %d", n, err, to-from)
+func mustUpsert(tb testing.TB, s *Store, from, to int) {
+	tb.Helper()
+	if n, err := s.Upsert(tb.Context(), rows(from, to)); err != nil || n != to-from {
+		tb.Fatalf("upsert: got %d, %v, want %d", n, err, to-from)
 	}
 }
 
 // holds says whether the row is found by its own vector.
-func holds(t testing.TB, s *Store, it core.IndexItem) bool {
-	t.Helper()
-	res, err := s.Query(t.Context(), core.IndexQuery{Vector: it.Vector, K: 3, Ef: 100, ModelDigest: model})
+func holds(tb testing.TB, s *Store, it core.IndexItem) bool {
+	tb.Helper()
+	res, err := s.Query(tb.Context(), core.IndexQuery{Vector: it.Vector, K: 3, Ef: 100, ModelDigest: model})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return slices.ContainsFunc(res.Hits, func(h core.IndexHit) bool {
 		return h.ID == it.ID && h.Score > 0.99999 && slices.Equal(h.Attributes["region"], it.Attributes["region"])

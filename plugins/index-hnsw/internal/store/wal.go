@@ -59,7 +59,7 @@ func frameAt(data []byte) (payload []byte, number uint64, ok bool) {
 	}
 	length := uint64(binary.LittleEndian.Uint32(data))
 	number = binary.LittleEndian.Uint64(data[4:])
-	if uint64(len(data)-headerBytes) < length {
+	if uint64(len(data)-headerBytes) < length { //nolint:gosec // G115: data holds a header, see above
 		return nil, number, false
 	}
 	payload = data[headerBytes : headerBytes+length]

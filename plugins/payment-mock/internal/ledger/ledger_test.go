@@ -152,12 +152,14 @@ func (p *pair) sign(t *testing.T, doc []byte, names ...string) []byte {
 type call func(s *side, role core.ChannelRole, key string, doc []byte) (core.PendingDocument, error)
 
 func (p *pair) open(t *testing.T) call {
+	t.Helper()
 	return func(s *side, role core.ChannelRole, key string, doc []byte) (core.PendingDocument, error) {
 		return s.Open(t.Context(), core.OpenRequest{Key: key, Role: role, Params: p.raw, AuditHead: core.EmptyAuditHead(), Document: doc})
 	}
 }
 
 func (p *pair) update(t *testing.T, ch core.Changes, receipts ...[]byte) call {
+	t.Helper()
 	ch.AuditHead = core.EmptyAuditHead()
 	return func(s *side, role core.ChannelRole, key string, doc []byte) (core.PendingDocument, error) {
 		return s.Update(t.Context(), core.UpdateRequest{Key: key, Role: role, Channel: p.id, Changes: ch, Receipts: receipts, Document: doc})
@@ -165,6 +167,7 @@ func (p *pair) update(t *testing.T, ch core.Changes, receipts ...[]byte) call {
 }
 
 func (p *pair) close(t *testing.T) call {
+	t.Helper()
 	return func(s *side, role core.ChannelRole, key string, doc []byte) (core.PendingDocument, error) {
 		return s.Close(t.Context(), core.CloseRequest{Key: key, Role: role, Channel: p.id, AuditHead: core.EmptyAuditHead(), Document: doc})
 	}

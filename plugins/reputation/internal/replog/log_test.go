@@ -139,7 +139,7 @@ func TestAppendAndReopen(t *testing.T) {
 func TestAppendRefuses(t *testing.T) {
 	l := mustOpen(t, t.TempDir())
 	good := event(t, "rater", "agent", "node", "1", core.OutcomeOK)
-	forged := strings.Replace(string(good), `"outcome":"ok"`, `"outcome":"trap"`, -1)
+	forged := strings.ReplaceAll(string(good), `"outcome":"ok"`, `"outcome":"trap"`)
 	cases := []struct {
 		name string
 		data string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/zerostate/zerostate/core"
 )
@@ -149,8 +150,8 @@ func (l *Log) score(s core.Subject, weights map[core.DID]float64) core.Score {
 func (l *Log) evidence(indices []int64, weights map[core.DID]float64, without core.DID) evidence {
 	ev := evidence{raters: make(map[core.DID]bool)}
 	fade := 1.0
-	for i := len(indices) - 1; i >= 0; i-- {
-		e := l.entries[indices[i]]
+	for _, indice := range slices.Backward(indices) {
+		e := l.entries[indice]
 		bad, says := badness(e.outcome)
 		if !e.counts || !says || e.agent == without {
 			continue
