@@ -118,17 +118,18 @@ func unb64(s string, n int) ([]byte, error) {
 	return b, nil
 }
 
-func draw(random io.Reader, n int) ([]byte, error) {
-	b := make([]byte, n)
+// draw answers 32 random bytes: the length of every key, nonce and secret here.
+func draw(random io.Reader) ([]byte, error) {
+	b := make([]byte, secretBytes)
 	if _, err := io.ReadFull(random, b); err != nil {
-		return nil, fmt.Errorf("draw %d random bytes: %w", n, err)
+		return nil, fmt.Errorf("draw random bytes: %w", err)
 	}
 	return b, nil
 }
 
 // drawKey makes an X25519 key.
 func drawKey(random io.Reader) (*ecdh.PrivateKey, error) {
-	b, err := draw(random, keyBytes)
+	b, err := draw(random)
 	if err != nil {
 		return nil, err
 	}

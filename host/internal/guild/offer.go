@@ -52,15 +52,15 @@ type SealedOffer struct {
 // requester's node key.
 func NewOffer(spec OfferSpec, node core.Signer, random io.Reader) (*Draft, error) {
 	d := &Draft{node: node.DID(), ttl: spec.TTL}
-	nonce, err := draw(random, secretBytes)
+	nonce, err := draw(random)
 	if err != nil {
 		return nil, fmt.Errorf("offer: %w", err)
 	}
-	id, err := draw(random, secretBytes)
+	id, err := draw(random)
 	if err != nil {
 		return nil, fmt.Errorf("offer: %w", err)
 	}
-	if d.secret, err = draw(random, secretBytes); err != nil {
+	if d.secret, err = draw(random); err != nil {
 		return nil, fmt.Errorf("offer: %w", err)
 	}
 	if d.private, err = drawKey(random); err != nil {
@@ -206,7 +206,7 @@ func (o *Opened) Accept(node, agent core.Signer, deadline core.Time, random io.R
 	if o.Repeated {
 		return fail(fmt.Errorf("offer %s was opened before: %w", o.Offer.ID, core.ErrExists))
 	}
-	secret, err := draw(random, secretBytes)
+	secret, err := draw(random)
 	if err != nil {
 		return fail(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -210,8 +211,8 @@ func (c *Content) Publish(ctx context.Context, id string) error {
 	if err := walk(ctx, both, root, func(x cid.Cid) error { all = append(all, x); return nil }); err != nil {
 		return fmt.Errorf("publish %s: %w", id, notFound(err))
 	}
-	for i := len(all) - 1; i >= 0; i-- { // the root last: what is found there is whole
-		if err := c.publishBlock(ctx, all[i]); err != nil {
+	for _, block := range slices.Backward(all) { // the root last: what is found there is whole
+		if err := c.publishBlock(ctx, block); err != nil {
 			return fmt.Errorf("publish %s: %w", id, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -53,9 +54,7 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	cfg.setDefaults()
 	n := &Node{cfg: cfg, log: cfg.Log, limits: LimitsTable()}
-	for name, l := range cfg.Limits {
-		n.limits[name] = l
-	}
+	maps.Copy(n.limits, cfg.Limits)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start node: %w", err), n.Close())

@@ -249,7 +249,7 @@ func TestJoinTriesAgain(t *testing.T) {
 
 	joined := make(chan error, 1)
 	go func() { joined <- n.Join(t.Context()) }()
-	listen := strings.Split(where[0], "/p2p/")[0]
+	listen, _, _ := strings.Cut(where[0], "/p2p/")
 	startNode(t, "gone", func(c *Config) { c.Listen = []string{listen} })
 	if err := <-joined; err != nil {
 		t.Errorf("join once it is back: %v", err)

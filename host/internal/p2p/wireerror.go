@@ -58,16 +58,13 @@ func EncodeError(err error) *peerpb.Error {
 			break
 		}
 	}
-	var field core.FieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[core.FieldError](err); ok {
 		e.Reason = clip(field.Error())
 	}
-	var reason *ReasonError
-	if errors.As(err, &reason) {
+	if reason, ok := errors.AsType[*ReasonError](err); ok {
 		e.Reason = clip(reason.Reason)
 	}
-	var retry *core.RetryError
-	if errors.As(err, &retry) {
+	if retry, ok := errors.AsType[*core.RetryError](err); ok {
 		e.RetryAfterMs = retry.After.Milliseconds()
 	}
 	return e

@@ -224,7 +224,7 @@ func (l *life[T]) current(ctx context.Context, not instance[T]) (instance[T], er
 		case state == StateReady && inst != not:
 			return inst, nil
 		case state == StateCrashLoop:
-			return nil, &core.RetryError{Err: fmt.Errorf("plugin %s %s crashes in a loop (%v): %w", l.kind, l.name, err, core.ErrUnavailable), After: max(retry, 0)}
+			return nil, &core.RetryError{Err: fmt.Errorf("plugin %s %s crashes in a loop (%v): %w", l.kind, l.name, err, core.ErrUnavailable), After: max(retry, 0)} //nolint:errorlint // err tells of the crash, it is not what a caller may act on
 		case state != StateReady && state != StateStarting && state != StateBackoff:
 			return nil, fmt.Errorf("plugin %s %s is %s: %w", l.kind, l.name, state, errors.Join(core.ErrUnavailable, err))
 		}
