@@ -35,28 +35,40 @@ func TestGoAgents(t *testing.T) {
 		check   func(outputs map[string][]byte) bool
 	}{
 		{
-			"markdown", map[string][]byte{"doc": readFile(t, "..", "README.md")}, map[string][]byte{"doc": {0xff}}, "headings",
-			func(o map[string][]byte) bool {
+			agent:   "markdown",
+			good:    map[string][]byte{"doc": readFile(t, "..", "README.md")},
+			bad:     map[string][]byte{"doc": {0xff}},
+			summary: "headings",
+			check: func(o map[string][]byte) bool {
 				return bytes.Contains(o["page.html"], []byte("<title>Examples</title>"))
 			},
 		},
 		{
-			"thumbnail", map[string][]byte{"image": picture(t, 800, 400)}, map[string][]byte{"image": []byte("text")}, "PNG of 256x128",
-			func(o map[string][]byte) bool {
+			agent:   "thumbnail",
+			good:    map[string][]byte{"image": picture(t, 800, 400)},
+			bad:     map[string][]byte{"image": []byte("text")},
+			summary: "PNG of 256x128",
+			check: func(o map[string][]byte) bool {
 				config, err := png.DecodeConfig(bytes.NewReader(o["thumbnail.png"]))
 				return err == nil && config.Width == 256 && config.Height == 128
 			},
 		},
 		{
-			"qrcode", map[string][]byte{"text": []byte("https://zerostate.dev/\n")}, map[string][]byte{"text": []byte(" ")}, "modules",
-			func(o map[string][]byte) bool {
+			agent:   "qrcode",
+			good:    map[string][]byte{"text": []byte("https://zerostate.dev/\n")},
+			bad:     map[string][]byte{"text": []byte(" ")},
+			summary: "modules",
+			check: func(o map[string][]byte) bool {
 				_, err := png.DecodeConfig(bytes.NewReader(o["qr.png"]))
 				return err == nil && bytes.Contains(o["qr.svg"], []byte("<svg"))
 			},
 		},
 		{
-			"csvstats", map[string][]byte{"data": []byte("a,b\n1,x\n3,y\n")}, map[string][]byte{"data": []byte("a,b\n1\n")}, "2 rows, 2 columns, 1 of them numbers",
-			func(o map[string][]byte) bool {
+			agent:   "csvstats",
+			good:    map[string][]byte{"data": []byte("a,b\n1,x\n3,y\n")},
+			bad:     map[string][]byte{"data": []byte("a,b\n1\n")},
+			summary: "2 rows, 2 columns, 1 of them numbers",
+			check: func(o map[string][]byte) bool {
 				var stats struct {
 					Columns []struct{ Numbers struct{ Mean float64 } }
 				}

@@ -77,7 +77,7 @@ var common = map[string]bool{
 // add hashes a feature to a place and a sign.
 func add(v []float32, feature string, weight float32) {
 	h := fnv.New64a()
-	h.Write([]byte(feature)) //nolint:errcheck // a hash takes everything
+	_, _ = h.Write([]byte(feature)) // a hash takes everything
 	sum := h.Sum64()
 	if sum>>63 == 1 {
 		weight = -weight
