@@ -190,6 +190,7 @@ func (b *cardBook) publish(ctx context.Context, name string, src Source, onlyUpd
 		return Published{}, err
 	}
 	b.provide(a)
+	b.n.warm(a)
 	seq := a.card.Params().Seq
 	b.n.log.Info("card published", "agent", name, "did", a.signer.DID(), "seq", int64(seq), "holders", holders)
 	return Published{DID: a.signer.DID(), CID: a.cid, Seq: seq, Card: a.cardBytes, Holders: holders},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/zerostate/zerostate/core"
 	"github.com/zerostate/zerostate/host/internal/p2p"
@@ -108,10 +109,12 @@ func (t *taskRun) accept(ctx context.Context) error {
 		Guild: t.sealed.Guild, Sender: string(t.sealed.Sender), Recipient: string(t.sealed.Recipient),
 		KeyHash: t.sealed.KeyHash, Sealed: t.sealed.Sealed,
 	}
+	start := time.Now()
 	answer, err := t.stream.Call(t.n.tel.inject(ctx, &peerpb.Frame{Body: &peerpb.Frame_Offer{Offer: o}}))
 	if err != nil {
 		return err
 	}
+	t.answered = time.Since(start)
 	a := answer.GetAccept()
 	if a == nil {
 		return fmt.Errorf("answered no Accept: %w", errOf(answer))

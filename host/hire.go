@@ -48,6 +48,10 @@ func (t *taskRun) find(ctx context.Context) ([]candidate, string, error) {
 	}
 }
 
+// nearEnough is how near to the best hit's rank a candidate must come to be
+// hired in its place.
+const nearEnough = 0.6
+
 func (t *taskRun) findByMeaning(ctx context.Context) ([]candidate, string, error) {
 	found, err := t.n.Find(ctx, FindQuery{Text: t.req.Query, K: 2 * defaultHits, Regions: t.req.Regions, Skills: t.req.Skills, Tags: t.req.Tags})
 	if err != nil {
@@ -56,6 +60,9 @@ func (t *taskRun) findByMeaning(ctx context.Context) ([]candidate, string, error
 	var out []candidate
 	var errs []error
 	for _, h := range found.Hits {
+		if h.Rank < nearEnough*found.Hits[0].Rank {
+			break // another trade: rather nobody than somebody who does something else
+		}
 		c := candidate{listing: &h.listing, offer: h.Offer, score: h.Score}
 		if err := t.fits(ctx, c); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", c.name(), err))

@@ -123,15 +123,9 @@ func (n *Node) observeRoute(ctx context.Context, t *taskRun, ok bool) {
 	if t.routed.Path == "" {
 		return
 	}
-	var took time.Duration
-	for _, s := range t.result.Steps {
-		if s.Name == "execute" {
-			took = s.Elapsed
-		}
-	}
 	o := core.RouteOutcome{
 		Destination: t.hired.node(), Path: t.routed.Path, SLA: core.SLAInteractive,
-		Region: t.hired.listing.card.Params().Region, OK: ok, Latency: took,
+		Region: t.hired.listing.card.Params().Region, OK: ok, Latency: t.answered,
 	}
 	for _, c := range n.candidates(o.Destination, o.Region) {
 		if c.Path == o.Path {

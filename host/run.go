@@ -40,6 +40,7 @@ type taskRun struct {
 	left     func()         // execute: ends the guild's entry
 	back     *delivery      // execute: what came back
 	inputs   int64          // bytes of all inputs
+	answered time.Duration  // execute: from Offer to Accept, what the router learns from
 }
 
 // RunTask takes a task from find to dissolve, as the mission says it:

@@ -409,6 +409,39 @@ func (w *worker) tryGuest(ctx context.Context, run *workerRun, inputs []contentR
 	return result, outputs, nil
 }
 
+// warm has the executor compile an agent's modules before the first task asks
+// for them, in the background; a task that comes meanwhile just waits for it.
+func (n *Node) warm(a *agent) {
+	if n.worker == nil {
+		return
+	}
+	n.work.Go(func() {
+		for _, t := range a.templates {
+			if err := n.worker.warm(n.ctx, t); err != nil && n.ctx.Err() == nil {
+				n.log.Warn("module not prepared", "agent", a.name, "error", err)
+			}
+		}
+	})
+}
+
+// warm prepares a template's module under a task that is never run.
+func (w *worker) warm(ctx context.Context, t *core.Template) error {
+	inputs := map[string]core.InputRef{}
+	for _, in := range t.Spec.Inputs {
+		inputs[in.Name] = core.InputRef{CID: emptyCID, SHA256: emptySHA256}
+	}
+	var zero [32]byte
+	task, err := core.FillTemplate(t, inputs, core.TaskNonce(zero), core.TaskSeed(zero))
+	if err != nil {
+		return err
+	}
+	manifest, err := task.Bytes()
+	if err != nil {
+		return err
+	}
+	return w.prepare(ctx, &workerRun{task: task, entry: &journalEntry{Manifest: manifest}})
+}
+
 // prepare hands the module to the executor where it does not hold it yet.
 func (w *worker) prepare(ctx context.Context, run *workerRun) error {
 	req := core.PrepareRequest{Manifest: run.entry.Manifest}

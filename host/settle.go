@@ -234,7 +234,7 @@ func (n *Node) raters() []core.RaterWeight {
 	for _, r := range n.cfg.Reputation.Raters {
 		out = append(out, core.RaterWeight{Rater: core.DID(r), PaidMicros: 1})
 	}
-	if len(n.cfg.Reputation.Raters) > 0 {
+	if len(n.cfg.Reputation.Raters) > 0 || n.channels == nil {
 		return out
 	}
 	paid := map[core.DID]int64{}
