@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -23,7 +22,8 @@ import (
 // Launch says how a plugin's process starts. Exactly one of Cmd, Runner and
 // Reattach is set.
 type Launch struct {
-	// Cmd is the process, not started. It gets Cmd.Env and nothing of ours.
+	// Cmd is the process, not started. It gets Cmd.Env and what the handshake
+	// needs, nothing else of ours, and a pipe as standard input.
 	Cmd *exec.Cmd
 	// Runner starts the process where Cmd is not enough (confinement, sealed
 	// files, a pipe as standard input). The cmd it gets carries the
@@ -31,8 +31,7 @@ type Launch struct {
 	Runner func(log hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error)
 	// Reattach joins a process that runs.
 	Reattach *plugin.ReattachConfig
-	// SocketDir is where the socket's directory is made (with Runner); empty is
-	// the system's. A socket's path must stay under 108 bytes.
+	// SocketDir is where the socket's directory is made; empty is the system's. A socket's path must stay under 108 bytes.
 	SocketDir string
 	// StartTimeout is how long the handshake may take; 0 is 10 s.
 	StartTimeout time.Duration
@@ -73,7 +72,6 @@ func clientConfig(l Launch, o *opened, log hclog.Logger) *plugin.ClientConfig {
 	config := &plugin.ClientConfig{
 		HandshakeConfig:  handshake(),
 		Plugins:          plugin.PluginSet{pluginName: o},
-		Cmd:              l.Cmd,
 		Reattach:         l.Reattach,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		Logger:           log,
@@ -87,34 +85,26 @@ func clientConfig(l Launch, o *opened, log hclog.Logger) *plugin.ClientConfig {
 	if config.StartTimeout == 0 {
 		config.StartTimeout = 10 * time.Second
 	}
-	if l.Cmd != nil {
-		o.setProcess(func() error { return killCmd(l.Cmd) }, func() string { return strconv.Itoa(l.Cmd.Process.Pid) })
-	}
 	if l.Reattach != nil {
-		o.setProcess(nil, func() string { return strconv.Itoa(l.Reattach.Pid) })
+		o.id = func() string { return strconv.Itoa(l.Reattach.Pid) }
 	}
-	if l.Runner != nil {
+	start := l.Runner
+	if l.Cmd != nil {
+		start = func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			return newProcess(l.Cmd, cmd.Env)
+		}
+	}
+	if start != nil {
 		config.UnixSocketConfig = &plugin.UnixSocketConfig{TempDir: l.SocketDir}
 		config.RunnerFunc = func(log hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
-			r, err := l.Runner(log, cmd, dir)
-			if err == nil {
-				o.setProcess(func() error { return r.Kill(context.Background()) }, r.ID)
+			r, err := start(log, cmd, dir)
+			if err != nil {
+				return nil, err
 			}
-			return r, err
+			return r, o.setProcess(func() error { return r.Kill(context.Background()) }, r.ID)
 		}
 	}
 	return config
-}
-
-// killCmd kills a process that may not have started or may be gone.
-func killCmd(cmd *exec.Cmd) error {
-	if cmd.Process == nil {
-		return nil
-	}
-	if err := cmd.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	return nil
 }
 
 // lineLogger logs what a plugin prints where it should have logged.
@@ -134,6 +124,7 @@ type opened struct {
 
 	mu     sync.Mutex
 	killer func() error
+	killed bool
 	id     func() string // the process id; go-plugin's own is locked while it connects
 }
 
@@ -148,10 +139,16 @@ func (o *opened) GRPCClient(ctx context.Context, _ *plugin.GRPCBroker, conn *grp
 	return o, nil
 }
 
-func (o *opened) setProcess(kill func() error, id func() string) {
+// setProcess tells how to kill the process; one that should be dead already is
+// killed, which keeps it from starting.
+func (o *opened) setProcess(kill func() error, id func() string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.killer, o.id = kill, id
+	if o.killed && kill != nil {
+		return kill()
+	}
+	return nil
 }
 
 // pid is known as soon as the process has started; a runner may have other ids,
@@ -196,6 +193,7 @@ func (o *opened) start(ctx context.Context) error {
 // killProcess kills at once, whatever the process is doing.
 func (o *opened) killProcess() error {
 	o.mu.Lock()
+	o.killed = true
 	kill := o.killer
 	o.mu.Unlock()
 	if kill == nil {

@@ -186,13 +186,17 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("silent process: got %v, want DeadlineExceeded", err)
 	}
 	// A kernel-checked peer: a plugin whose host is another process refuses us.
-	if err := open(t.Context(), self("probe", sdk.EnvHostPID+"=1")); !errors.Is(err, core.ErrUnavailable) {
-		t.Errorf("plugin of another host: got %v, want ErrUnavailable", err)
+	c, err := sdk.Embedder.Open(t.Context(), sdk.Launch{Runner: func(log hclog.Logger, cmd *exec.Cmd, dir string) (runner.Runner, error) {
+		cmd.Env = append(cmd.Env, sdk.EnvHostPID+"=1")
+		return newPipeRunner(log, cmd, dir)
+	}}, nil)
+	if !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("plugin of another host: got %v, %v, want ErrUnavailable", c, err)
 	}
 }
 
 func TestAnyKind(t *testing.T) {
-	c, err := sdk.Any.Open(t.Context(), sdk.Launch{Cmd: self("index", sdk.EnvHostPID+"="+strconv.Itoa(os.Getpid()))}, nil)
+	c, err := sdk.Any.Open(t.Context(), sdk.Launch{Cmd: self("index")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
