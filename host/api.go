@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -172,3 +173,6 @@ func evidenceOf(e Evidence) *nodev1.Evidence {
 
 // isAbsent reports whether err says that nothing of the kind is here.
 func isAbsent(err error) bool { return errors.Is(err, core.ErrNotFound) }
+
+// milliseconds is a duration as the API gives it.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -107,6 +108,9 @@ func (s cardService) List(context.Context, *connect.Request[nodev1.CardListReque
 		e := &nodev1.CardListResponse_Entry{
 			Name: a.name, Did: string(a.signer.DID()), Seq: int64(p.Seq), Status: string(p.Status), Cid: a.cid, Card: a.cardBytes,
 			ExpiresUnix: p.Expires.Time().Unix(),
+		}
+		if took, ok := s.n.published.Load(string(a.signer.DID())); ok {
+			e.PublishMs = milliseconds(took.(time.Duration)) //nolint:forcetypeassert // only publishConfigured stores
 		}
 		if a.tombstone {
 			e.Status, e.Cid, e.Card, e.ExpiresUnix = "revoked", "", nil, 0

@@ -2,8 +2,10 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/zerostate/zerostate/host/internal/config"
 	"github.com/zerostate/zerostate/host/internal/store"
 	"github.com/zerostate/zerostate/host/internal/supervise"
+	"github.com/zerostate/zerostate/plugin/sdk"
 )
 
 // Status answers who the node is and how it does.
@@ -23,7 +26,7 @@ func (s nodeService) Status(ctx context.Context, _ *connect.Request[nodev1.Statu
 		Name: c.Node.Name, Version: n.version, Did: string(n.DID()), PeerId: n.net.PeerID().String(), Network: c.Network.ID,
 		Region: c.Node.Region, Roles: c.Node.Roles, Addresses: n.net.Addrs(), Peers: int64(len(n.net.Peers())),
 		DhtPeers: int64(n.net.RoutingTableSize()), Ready: len(missing) == 0, NotReady: missing, Pid: int64(os.Getpid()),
-		Home: c.Node.Home, ApiAddress: n.api.Address(),
+		Home: c.Node.Home, ApiAddress: n.api.Address(), JoinMs: milliseconds(time.Duration(n.joinTook.Load())),
 	}
 	for _, a := range n.cards.list() {
 		if !a.tombstone {
@@ -55,7 +58,7 @@ func (s pluginService) List(context.Context, *connect.Request[nodev1.PluginListR
 func pluginOfStatus(p supervise.Status) *nodev1.PluginListResponse_Plugin {
 	out := &nodev1.PluginListResponse_Plugin{
 		Kind: p.Kind, Name: p.Name, Version: p.Version, Path: p.Path, Sha256: p.SHA256, Pid: int64(p.PID), State: string(p.State),
-		SinceUnixMs: p.Since.UnixMilli(), Restarts: int64(p.Restarts), LastError: p.LastError,
+		Plugin: p.Plugin.Name, Capabilities: p.Plugin.Capabilities, Schema: schemaOf(p.Plugin), SinceUnixMs: p.Since.UnixMilli(), Restarts: int64(p.Restarts), LastError: p.LastError,
 	}
 	switch {
 	case p.Confined:
@@ -66,6 +69,15 @@ func pluginOfStatus(p supervise.Status) *nodev1.PluginListResponse_Plugin {
 		out.Confined = "unconfined"
 	}
 	return out
+}
+
+// schemaOf is the schema of the plugin's own settings, as JSON.
+func schemaOf(info sdk.Info) []byte {
+	b, err := json.Marshal(info.Schema)
+	if err != nil || info.Name == "" {
+		return nil
+	}
+	return b
 }
 
 // indexService is the semantic index of a node with the index role.

@@ -81,6 +81,7 @@ type StatusResponse struct {
 	ApiAddress    string                 `protobuf:"bytes,15,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"` // host:port of the loopback listener, empty when off
 	Cards         int64                  `protobuf:"varint,16,opt,name=cards,proto3" json:"cards,omitempty"`
 	IndexItems    int64                  `protobuf:"varint,17,opt,name=index_items,json=indexItems,proto3" json:"index_items,omitempty"`
+	JoinMs        float64                `protobuf:"fixed64,18,opt,name=join_ms,json=joinMs,proto3" json:"join_ms,omitempty"` // how long the join took, 0 before it ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -230,6 +231,13 @@ func (x *StatusResponse) GetCards() int64 {
 func (x *StatusResponse) GetIndexItems() int64 {
 	if x != nil {
 		return x.IndexItems
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetJoinMs() float64 {
+	if x != nil {
+		return x.JoinMs
 	}
 	return 0
 }
@@ -4881,6 +4889,7 @@ type CardListResponse_Entry struct {
 	Cid           string                 `protobuf:"bytes,5,opt,name=cid,proto3" json:"cid,omitempty"`
 	Card          []byte                 `protobuf:"bytes,6,opt,name=card,proto3" json:"card,omitempty"`
 	ExpiresUnix   int64                  `protobuf:"varint,7,opt,name=expires_unix,json=expiresUnix,proto3" json:"expires_unix,omitempty"`
+	PublishMs     float64                `protobuf:"fixed64,8,opt,name=publish_ms,json=publishMs,proto3" json:"publish_ms,omitempty"` // how long the last publication took, 0 if it was not of this start
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4960,6 +4969,13 @@ func (x *CardListResponse_Entry) GetCard() []byte {
 func (x *CardListResponse_Entry) GetExpiresUnix() int64 {
 	if x != nil {
 		return x.ExpiresUnix
+	}
+	return 0
+}
+
+func (x *CardListResponse_Entry) GetPublishMs() float64 {
+	if x != nil {
+		return x.PublishMs
 	}
 	return 0
 }
@@ -5321,7 +5337,7 @@ var File_zerostate_node_v1_node_proto protoreflect.FileDescriptor
 const file_zerostate_node_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x1czerostate/node/v1/node.proto\x12\x11zerostate.node.v1\"\x0f\n" +
-	"\rStatusRequest\"\xb3\x03\n" +
+	"\rStatusRequest\"\xcc\x03\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
@@ -5342,7 +5358,8 @@ const file_zerostate_node_v1_node_proto_rawDesc = "" +
 	"apiAddress\x12\x14\n" +
 	"\x05cards\x18\x10 \x01(\x03R\x05cards\x12\x1f\n" +
 	"\vindex_items\x18\x11 \x01(\x03R\n" +
-	"indexItems\"\x98\x01\n" +
+	"indexItems\x12\x17\n" +
+	"\ajoin_ms\x18\x12 \x01(\x01R\x06joinMs\"\x98\x01\n" +
 	"\x0ePublishRequest\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x1b\n" +
 	"\tcard_spec\x18\x02 \x01(\fR\bcardSpec\x12\x1a\n" +
@@ -5381,9 +5398,9 @@ const file_zerostate_node_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"latency_ms\x18\b \x01(\x01R\tlatencyMs\x12\x14\n" +
 	"\x05basis\x18\t \x01(\tR\x05basis\"\x11\n" +
-	"\x0fCardListRequest\"\xf6\x01\n" +
+	"\x0fCardListRequest\"\x95\x02\n" +
 	"\x10CardListResponse\x12?\n" +
-	"\x05cards\x18\x01 \x03(\v2).zerostate.node.v1.CardListResponse.EntryR\x05cards\x1a\xa0\x01\n" +
+	"\x05cards\x18\x01 \x03(\v2).zerostate.node.v1.CardListResponse.EntryR\x05cards\x1a\xbf\x01\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03did\x18\x02 \x01(\tR\x03did\x12\x10\n" +
@@ -5391,7 +5408,9 @@ const file_zerostate_node_v1_node_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tR\x06status\x12\x10\n" +
 	"\x03cid\x18\x05 \x01(\tR\x03cid\x12\x12\n" +
 	"\x04card\x18\x06 \x01(\fR\x04card\x12!\n" +
-	"\fexpires_unix\x18\a \x01(\x03R\vexpiresUnix\"\x90\x01\n" +
+	"\fexpires_unix\x18\a \x01(\x03R\vexpiresUnix\x12\x1d\n" +
+	"\n" +
+	"publish_ms\x18\b \x01(\x01R\tpublishMs\"\x90\x01\n" +
 	"\vFindRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\f\n" +
 	"\x01k\x18\x02 \x01(\x03R\x01k\x12\x18\n" +

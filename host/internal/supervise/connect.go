@@ -105,7 +105,7 @@ func openBuiltin[T any](ctx context.Context, s *Set, k sdk.Kind[T], builtins map
 		return nil, fmt.Errorf("open plugin %s %s: %w", k.Kind(), name, err)
 	}
 	c := &connected[T]{client: client, what: instanceInfo{
-		version: client.Info().Version, path: config.Builtin + builtin, unconfined: "runs in the node's process",
+		plugin: client.Info(), version: client.Info().Version, path: config.Builtin + builtin, unconfined: "runs in the node's process",
 	}}
 	dirs, err := s.makeDirs(string(k.Kind()), name)
 	if err == nil {
@@ -149,7 +149,7 @@ func openProcess[T any](ctx context.Context, s *Set, k sdk.Kind[T], name string,
 	}
 	reason, _ := proc.reason.Load().(string)
 	c := &connected[T]{client: client, proc: proc, what: instanceInfo{
-		version: client.Info().Version, path: bin.path, sha256: bin.sha256, pid: client.PID(),
+		plugin: client.Info(), version: client.Info().Version, path: bin.path, sha256: bin.sha256, pid: client.PID(),
 		confined: proc.confined.Load(), unconfined: reason,
 	}}
 	if err := s.configure(ctx, client.Base(), client.Info(), kind, name, dirs, log); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zerostate/zerostate/core"
 	"github.com/zerostate/zerostate/host/internal/config"
+	"github.com/zerostate/zerostate/plugin/sdk"
 )
 
 // State is where a plugin stands in its life.
@@ -51,6 +52,7 @@ type instance[T any] interface {
 
 // instanceInfo is what is known of an instance.
 type instanceInfo struct {
+	plugin                sdk.Info // as it describes itself
 	version, path, sha256 string
 	pid                   int
 	confined              bool
@@ -242,7 +244,7 @@ func (l *life[T]) status() Status {
 	defer l.mu.Unlock()
 	s := Status{
 		Kind: l.kind, Name: l.name, State: l.state, Since: l.since, Restarts: l.restarts,
-		Version: l.last.version, Path: l.last.path, SHA256: l.last.sha256,
+		Version: l.last.version, Plugin: l.last.plugin, Path: l.last.path, SHA256: l.last.sha256,
 		Confined: l.last.confined, Unconfined: l.last.unconfined,
 	}
 	if l.cur != nil {

@@ -48,6 +48,7 @@ type Status struct {
 	Kind       string    `json:"kind"`
 	Name       string    `json:"name"`
 	Version    string    `json:"version"`
+	Plugin     sdk.Info  `json:"-"` // as the plugin describes itself; zero before its first start
 	Path       string    `json:"path"`
 	SHA256     string    `json:"sha256"`
 	PID        int       `json:"pid"`
