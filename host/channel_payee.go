@@ -28,7 +28,7 @@ func (c *channels) serve(ctx context.Context, peer core.DID, s frames) {
 			}
 			continue
 		}
-		if err := s.WriteFrame(c.answer(ctx, peer, f)); err != nil {
+		if err := s.WriteFrame(c.answer(extractTrace(ctx, f), peer, f)); err != nil {
 			return
 		}
 	}

@@ -61,7 +61,7 @@ func (c *channels) tryExchange(ctx context.Context, l *link, peer core.DID, f *p
 			return nil, err
 		}
 	}
-	return l.call(ctx, f)
+	return l.call(ctx, injectTrace(ctx, f))
 }
 
 // call writes a frame and reads the answer. The caller holds l.mu.

@@ -110,7 +110,7 @@ func (t *taskRun) accept(ctx context.Context) error {
 		KeyHash: t.sealed.KeyHash, Sealed: t.sealed.Sealed,
 	}
 	start := time.Now()
-	answer, err := t.stream.Call(t.n.tel.inject(ctx, &peerpb.Frame{Body: &peerpb.Frame_Offer{Offer: o}}))
+	answer, err := t.stream.Call(injectTrace(ctx, &peerpb.Frame{Body: &peerpb.Frame_Offer{Offer: o}}))
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func (n *Node) askIndexes(ctx context.Context, q FindQuery) (map[string][]report
 }
 
 func (n *Node) askIndex(ctx context.Context, node core.DID, q *peerpb.Query) ([]*peerpb.Hit, error) {
-	answer, err := n.net.Ask(ctx, node, p2p.ProtocolIndex, n.tel.inject(ctx, &peerpb.Frame{Body: &peerpb.Frame_Query{Query: q}}))
+	answer, err := n.net.Ask(ctx, node, p2p.ProtocolIndex, injectTrace(ctx, &peerpb.Frame{Body: &peerpb.Frame_Query{Query: q}}))
 	if err != nil {
 		n.forgetIndexNodes()
 		return nil, err

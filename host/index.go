@@ -345,7 +345,7 @@ func (x *indexer) serve(ctx context.Context, s *p2p.Stream) error {
 	}
 	switch {
 	case f.GetQuery() != nil:
-		return x.serveQuery(x.n.tel.extract(ctx, f), s, f.GetQuery())
+		return x.serveQuery(extractTrace(ctx, f), s, f.GetQuery())
 	case f.GetAnnounce() != nil:
 		did, err := core.ParseDID(f.GetAnnounce().GetDid())
 		if err != nil {

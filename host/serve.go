@@ -65,7 +65,7 @@ func (w *worker) serve(ctx context.Context, s *p2p.Stream) (err error) {
 	if o == nil {
 		return fmt.Errorf("want an Offer: %w", core.ErrInvalid)
 	}
-	ctx = w.n.tel.extract(ctx, f)
+	ctx = extractTrace(ctx, f)
 	ctx, span := w.n.tel.start(ctx, "serve")
 	defer func() { span.end(err) }()
 	opened, err := w.opener.OpenOffer(guild.SealedOffer{

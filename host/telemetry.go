@@ -143,16 +143,16 @@ func (t *telemetry) countTask(side, outcome string) {
 	t.tasks.Add(context.Background(), 1, metric.WithAttributes(attribute.String("side", side), attribute.String("outcome", outcome)))
 }
 
-// inject writes the trace of ctx into a frame.
-func (t *telemetry) inject(ctx context.Context, f *peerpb.Frame) *peerpb.Frame {
+// injectTrace writes the trace of ctx into a frame.
+func injectTrace(ctx context.Context, f *peerpb.Frame) *peerpb.Frame {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	f.Traceparent = carrier["traceparent"]
 	return f
 }
 
-// extract continues the trace of a frame.
-func (t *telemetry) extract(ctx context.Context, f *peerpb.Frame) context.Context {
+// extractTrace continues the trace of a frame.
+func extractTrace(ctx context.Context, f *peerpb.Frame) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": f.GetTraceparent()})
 }
 
