@@ -63,7 +63,7 @@ func (t *taskRun) execute(ctx context.Context) (string, error) {
 	t.back = &delivery{}
 	err := t.exchange(ctx)
 	if err != nil && t.session != nil && errors.Is(err, core.ErrUnavailable) && ctx.Err() == nil {
-		t.n.log.Warn("task stream lost, joining again", "task", short(t.hired.id), "error", err)
+		t.n.logger(ctx).Warn("task stream lost, joining again", "task", short(t.hired.id), "error", err)
 		t.leave()
 		if _, err = t.form(ctx); err == nil {
 			if _, err = t.route(ctx); err == nil {

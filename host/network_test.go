@@ -145,7 +145,7 @@ func TestARunThatTheNodeDidNotSurviveIsLost(t *testing.T) {
 	if err := provider.worker.journal.put(entry); err != nil {
 		t.Fatal(err)
 	}
-	if err := provider.worker.recover(); err != nil {
+	if err := provider.worker.recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	env, err := provider.receipts.get(r.Task, 2)

@@ -223,7 +223,7 @@ func (n *Node) loadState(ctx context.Context, _ Deps) error {
 		return err
 	}
 	n.worker = n.newWorker()
-	return n.worker.recover()
+	return n.worker.recover(ctx)
 }
 
 func (n *Node) newWorker() *worker {

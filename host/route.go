@@ -59,7 +59,7 @@ func (n *Node) decide(ctx context.Context, node core.DID, region, sla string, si
 	if ctx.Err() != nil {
 		return core.RouteDecision{}, err
 	}
-	n.log.Warn("static path taken", "to", node.Short(), "error", err)
+	n.logger(ctx).Warn("static path taken", "to", node.Short(), "error", err)
 	return core.RouteDecision{ID: req.ID, Path: p2p.PathDirect, Fallback: true}, nil
 }
 

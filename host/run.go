@@ -104,7 +104,7 @@ func (t *taskRun) run(ctx context.Context) error {
 		if !again || ctx.Err() != nil {
 			break
 		}
-		t.n.log.Info("trying the next agent", "after", c.name(), "error", err)
+		t.n.logger(ctx).Info("trying the next agent", "after", c.name(), "error", err)
 	}
 	return errors.Join(errs...)
 }
@@ -159,7 +159,7 @@ func (t *taskRun) step(ctx context.Context, name string, do func(context.Context
 	t.n.tel.observeStep(ctx, name, s.Elapsed, err)
 	t.result.Steps = append(t.result.Steps, s)
 	t.ob.Step(s)
-	t.n.log.Debug("step", "step", name, "task", short(t.result.Task), "ms", s.Elapsed.Milliseconds(), "detail", s.Detail)
+	t.n.logger(ctx).Debug("step", "step", name, "task", short(t.result.Task), "ms", s.Elapsed.Milliseconds(), "detail", s.Detail)
 	return err
 }
 
@@ -255,7 +255,7 @@ func (t *taskRun) release(ctx context.Context, cause error) error {
 		return cause // the lock never stood
 	}
 	if err := t.n.channels.resync(ctx, t.channel); err != nil {
-		t.n.log.Warn("lock not released yet", "channel", short(t.channel.id), "task", short(t.lock.Task), "error", err)
+		t.n.logger(ctx).Warn("lock not released yet", "channel", short(t.channel.id), "task", short(t.lock.Task), "error", err)
 	}
 	return cause
 }

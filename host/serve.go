@@ -78,8 +78,8 @@ func (w *worker) serve(ctx context.Context, s *p2p.Stream) (err error) {
 	span.set("task", opened.Offer.Lock.Task, "guild", opened.Guild)
 	run, session, accept, first, err := w.admit(ctx, opened)
 	if err != nil {
-		w.n.log.Info("offer refused", "peer", s.Remote().Short(), "task", short(opened.Offer.Lock.Task), "error", err)
-		return errors.Join(err, w.refuse(opened, err), w.n.audit.append(core.AuditTaskRefuse, opened.Offer.Lock.Task, opened.Hash))
+		w.n.logger(ctx).Info("offer refused", "peer", s.Remote().Short(), "task", short(opened.Offer.Lock.Task), "error", err)
+		return errors.Join(err, w.refuse(ctx, opened, err), w.n.audit.append(core.AuditTaskRefuse, opened.Offer.Lock.Task, opened.Hash))
 	}
 	done := w.n.guilds.add(opened.Guild, core.RoleWorker, opened.Sender, opened.Offer.Lock.Task, session)
 	defer done()
@@ -172,7 +172,7 @@ func (w *worker) admit(ctx context.Context, o *guild.Opened) (run *workerRun, s 
 // already: it travels beside the Offer, and every lock ends by a receipt. The
 // requester gets it by the channel's Sync. Nothing is signed for a stranger who
 // has no channel here.
-func (w *worker) refuse(o *guild.Opened, cause error) error {
+func (w *worker) refuse(ctx context.Context, o *guild.Opened, cause error) error {
 	ch, err := w.n.channels.lookup(o.Offer.Channel)
 	if err != nil || ch.peer != o.Sender || ch.role != core.RolePayee {
 		return nil //nolint:nilerr // no channel of theirs, no lock, nothing to end
@@ -194,7 +194,7 @@ func (w *worker) refuse(o *guild.Opened, cause error) error {
 		return err
 	}
 	run := &workerRun{entry: entry, agent: a.signer, task: task}
-	return w.finish(run, core.RunResult{Outcome: core.OutcomeRefused, Reason: reasonOf(cause)}, nil, entry.Accepted)
+	return w.finish(ctx, run, core.RunResult{Outcome: core.OutcomeRefused, Reason: reasonOf(cause)}, nil, entry.Accepted)
 }
 
 // reasonOf is what a peer may read of an error: never more than its sentinel and
@@ -325,9 +325,9 @@ func (w *worker) perform(ctx context.Context, run *workerRun, desk *desk, r *rin
 	w.mu.Unlock()
 	started := core.TimeOf(w.n.now())
 	result, outputs := w.execute(ctx, run, desk, r)
-	if err := w.finish(run, result, outputs, started); err != nil {
+	if err := w.finish(ctx, run, result, outputs, started); err != nil {
 		run.err = err
-		w.n.log.Error("receipt not written", "task", short(run.entry.Key.Task), "error", err)
+		w.n.logger(ctx).Error("receipt not written", "task", short(run.entry.Key.Task), "error", err)
 	}
 }
 
@@ -378,7 +378,7 @@ func (w *worker) runGuest(ctx context.Context, run *workerRun, inputs []contentR
 		if !errors.Is(err, core.ErrUnavailable) || ctx.Err() != nil {
 			break
 		}
-		w.n.log.Warn("executor went away", "task", short(run.entry.Key.Task), "try", try+1, "error", err)
+		w.n.logger(ctx).Warn("executor went away", "task", short(run.entry.Key.Task), "try", try+1, "error", err)
 	}
 	return result, outputs, err
 }
@@ -484,7 +484,7 @@ func (w *worker) cancelGuest(runID string, ended <-chan struct{}) {
 }
 
 // finish signs receipt and work summary and journals them.
-func (w *worker) finish(run *workerRun, result core.RunResult, outputs []storedOutput, started core.Time) error {
+func (w *worker) finish(ctx context.Context, run *workerRun, result core.RunResult, outputs []storedOutput, started core.Time) error {
 	e := run.entry
 	receipt, err := core.NewReceipt(run.task, e.Terms, result, core.ReceiptTimes{Started: started, Finished: core.TimeOf(w.n.now())}, w.n.audit.current())
 	if err != nil {
@@ -508,7 +508,7 @@ func (w *worker) finish(run *workerRun, result core.RunResult, outputs []storedO
 		return err
 	}
 	w.n.tel.countTask("worker", string(result.Outcome))
-	w.n.log.Info("task ran", "task", short(e.Key.Task), "outcome", result.Outcome, "charge_micros", receipt.Predicate.ChargeMicros)
+	w.n.logger(ctx).Info("task ran", "task", short(e.Key.Task), "outcome", result.Outcome, "charge_micros", receipt.Predicate.ChargeMicros)
 	return w.n.audit.append(core.AuditTaskReceipt, e.Key.Task, sha256Hex(e.Receipt))
 }
 
@@ -570,7 +570,7 @@ func (w *worker) keepCountersigned(run *workerRun, envelope []byte) error {
 
 // recover signs `lost` for every run that was journalled and has no receipt: the
 // process ended in the middle.
-func (w *worker) recover() error {
+func (w *worker) recover(ctx context.Context) error {
 	open, err := w.journal.open()
 	if err != nil {
 		return err
@@ -587,7 +587,7 @@ func (w *worker) recover() error {
 		}
 		run := &workerRun{entry: e, agent: a.signer, task: task, done: make(chan struct{})}
 		result := core.RunResult{Outcome: core.OutcomeLost, Reason: "the node stopped while the task ran"}
-		if err := w.finish(run, result, nil, e.Accepted); err != nil {
+		if err := w.finish(ctx, run, result, nil, e.Accepted); err != nil {
 			return fmt.Errorf("recover task %s: %w", short(e.Key.Task), err)
 		}
 	}

@@ -106,13 +106,13 @@ func (t *taskRun) settle(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if err := t.back.ring.send(&peerpb.Settle{Receipt: envelope}); err != nil {
-		t.n.log.Debug("countersigned receipt not delivered", "task", short(p.Task), "error", err)
+		t.n.logger(ctx).Debug("countersigned receipt not delivered", "task", short(p.Task), "error", err)
 	}
 	r.Settled = "paid"
 	if err := t.n.channels.settle(ctx, t.channel, core.SettlementOf(signed.Receipt), envelope); err != nil {
 		// The receipt is durable on both sides: the next Sync settles it.
 		r.Settled = err.Error()
-		t.n.log.Warn("payment goes with the next sync", "task", short(p.Task), "error", err)
+		t.n.logger(ctx).Warn("payment goes with the next sync", "task", short(p.Task), "error", err)
 	}
 	if err := t.n.spend.settle(t.reserved, p.ChargeMicros); err != nil {
 		return "", err

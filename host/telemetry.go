@@ -165,3 +165,13 @@ func (t *telemetry) close() error {
 	}
 	return t.meters.Shutdown(ctx)
 }
+
+// logger is the node's log with the trace of ctx, so that a line, a span and an
+// exemplar of one task find each other.
+func (n *Node) logger(ctx context.Context) hclog.Logger {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.HasTraceID() {
+		return n.log
+	}
+	return n.log.With("trace_id", sc.TraceID().String())
+}
