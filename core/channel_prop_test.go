@@ -19,7 +19,7 @@ func TestChannelKeepsMoney(t *testing.T) {
 		}
 		var earned int64
 		for step := range rapid.IntRange(1, 12).Draw(rt, "steps") {
-			ch, receipts := drawChanges(rt, t, p, cur, step)
+			ch, receipts := drawChanges(t, rt, p, cur, step)
 			next, err := NextState(p, cur, ch)
 			if err != nil {
 				rt.Fatalf("step %d: %v", step, err)
@@ -42,7 +42,8 @@ func TestChannelKeepsMoney(t *testing.T) {
 }
 
 // drawChanges draws an update: some locks end by receipts, some are added.
-func drawChanges(rt *rapid.T, t *testing.T, p *Params, cur *State, step int) (Changes, []*Receipt) {
+func drawChanges(t *testing.T, rt *rapid.T, p *Params, cur *State, step int) (Changes, []*Receipt) {
+	t.Helper()
 	ch := Changes{AuditHead: testHead(int64(step) + 1)}
 	var receipts []*Receipt
 	for _, l := range cur.Locks {

@@ -252,28 +252,28 @@ func TestSignedOnOneNetworkOnly(t *testing.T) {
 // TestFieldsAreNamed breaks one field of each document and wants it named.
 func TestFieldsAreNamed(t *testing.T) {
 	offer := func(change func(*Offer)) func(testing.TB) Document {
-		return func(tb testing.TB) Document { o := testOffer(tb); change(o); return o }
+		return func(tb testing.TB) Document { tb.Helper(); o := testOffer(tb); change(o); return o }
 	}
 	accept := func(change func(*Accept)) func(testing.TB) Document {
-		return func(tb testing.TB) Document { a := testAccept(tb, testOffer(tb)); change(a); return a }
+		return func(tb testing.TB) Document { tb.Helper(); a := testAccept(tb, testOffer(tb)); change(a); return a }
 	}
 	commit := func(change func(*Commit)) func(testing.TB) Document {
 		return func(testing.TB) Document { c := testCommit(); change(c); return c }
 	}
 	event := func(change func(*Event)) func(testing.TB) Document {
-		return func(tb testing.TB) Document { e := testEvent(tb); change(e); return e }
+		return func(tb testing.TB) Document { tb.Helper(); e := testEvent(tb); change(e); return e }
 	}
 	summary := func(change func(*WorkSummary)) func(testing.TB) Document {
-		return func(tb testing.TB) Document { s := testSummary(tb); change(s); return s }
+		return func(tb testing.TB) Document { tb.Helper(); s := testSummary(tb); change(s); return s }
 	}
 	entry := func(change func(*AuditEntry)) func(testing.TB) Document {
-		return func(tb testing.TB) Document { e := testEntry(tb); change(e); return e }
+		return func(tb testing.TB) Document { tb.Helper(); e := testEntry(tb); change(e); return e }
 	}
 	checkpoint := func(change func(*Checkpoint)) func(testing.TB) Document {
 		return func(testing.TB) Document { c := testCheckpoint(); change(c); return c }
 	}
 	claim := func(change func(*Claim)) func(testing.TB) Document {
-		return func(tb testing.TB) Document { c := testClaim(tb); change(c); return c }
+		return func(tb testing.TB) Document { tb.Helper(); c := testClaim(tb); change(c); return c }
 	}
 	tests := []struct {
 		field string
