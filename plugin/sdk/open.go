@@ -184,8 +184,8 @@ func (o *opened) start(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		// The handshake ends at StartTimeout, or at once when the process dies.
-		_ = o.killProcess() //nolint:errcheck // a process that has not started yet has nothing to kill
-		<-done
+		_ = o.killProcess() // a process that has not started yet has nothing to kill
+		<-done              //nolint:errcheck // only that the handshake has ended counts
 		return ctx.Err()
 	}
 }
