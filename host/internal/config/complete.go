@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +26,7 @@ func (c *Config) Origin(path string) Position { return c.origins[path] }
 
 // HasRole reports whether this node has a role.
 func (c *Config) HasRole(role string) bool {
-	for _, r := range c.Node.Roles {
-		if r == role {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.Node.Roles, role)
 }
 
 // Used returns the name and the block of the plugin that use names for a kind.

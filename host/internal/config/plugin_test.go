@@ -212,7 +212,7 @@ func TestEveryMisspeltKeyIsRefused(t *testing.T) {
 		for path, at := range doc.positions {
 			parts := strings.Split(path, sep)
 			name := parts[len(parts)-1]
-			named := (len(parts) == 3 || len(parts) == 2) && parts[0] == "plugin" && !(len(parts) == 2)
+			named := len(parts) == 3 && parts[0] == "plugin"
 			if strings.Contains(name, "[") || named || slices.Contains(parts, "config") && name != "config" || len(parts) == 2 && parts[0] == "agent" {
 				continue // names that the operator chooses, and plugins' own settings
 			}

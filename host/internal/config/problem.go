@@ -57,7 +57,7 @@ func (p Problem) String() string {
 
 // Problems is every problem of a configuration, in the order of the files. As
 // an error it unwraps to core.ErrInvalid.
-type Problems []Problem
+type Problems []Problem //nolint:errname // it is read as a list as often as returned as an error
 
 // Error lists the problems, one a line.
 func (p Problems) Error() string {

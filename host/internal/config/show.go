@@ -33,7 +33,7 @@ func (c *Config) Values() []Value {
 func (c *Config) appendValues(list []Value, path string, v reflect.Value) []Value {
 	switch {
 	case v.Type() == reflect.TypeFor[map[string]any]():
-		tree, _ := v.Interface().(map[string]any)
+		tree, _ := reflect.TypeAssert[map[string]any](v)
 		return c.appendTree(list, path, tree)
 	case v.Kind() == reflect.Struct:
 		for _, f := range fieldsOf(v.Type()) {

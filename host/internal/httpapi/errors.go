@@ -44,8 +44,7 @@ func ConnectError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var own *connect.Error
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*connect.Error](err); ok {
 		return own
 	}
 	for _, r := range table {
@@ -68,8 +67,7 @@ func detailed(out *connect.Error, reason string, err error) error {
 		}
 		details = append(details, bad)
 	}
-	var retry *core.RetryError
-	if errors.As(err, &retry) {
+	if retry, ok := errors.AsType[*core.RetryError](err); ok {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry.After)})
 	}
 	for _, m := range details {
@@ -83,16 +81,13 @@ func detailed(out *connect.Error, reason string, err error) error {
 }
 
 func fieldErrors(err error) core.FieldErrors {
-	var many core.FieldErrors
-	if errors.As(err, &many) {
+	if many, ok := errors.AsType[core.FieldErrors](err); ok {
 		return many
 	}
-	var one core.FieldError
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[core.FieldError](err); ok {
 		return core.FieldErrors{one}
 	}
-	var pointer *core.FieldError
-	if errors.As(err, &pointer) {
+	if pointer, ok := errors.AsType[*core.FieldError](err); ok {
 		return core.FieldErrors{*pointer}
 	}
 	return nil

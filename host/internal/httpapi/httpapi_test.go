@@ -58,7 +58,7 @@ var testToken = strings.Repeat("0123456789abcdef", 4)
 
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "zs-")
+	dir, err := os.MkdirTemp("", "zs-") //nolint:usetesting // a socket's path is bounded, and that of t.TempDir() is long
 	if err != nil {
 		t.Fatal(err)
 	}

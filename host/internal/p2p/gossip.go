@@ -97,22 +97,24 @@ func (n *Node) startGossip() error {
 
 // peerScore makes peers that send what breaks the rules lose their place.
 func peerScore() (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
-	return &pubsub.PeerScoreParams{
-			AppSpecificScore:            func(peer.ID) float64 { return 0 },
-			AppSpecificWeight:           1,
-			BehaviourPenaltyWeight:      -10,
-			BehaviourPenaltyThreshold:   6,
-			BehaviourPenaltyDecay:       pubsub.ScoreParameterDecay(10 * time.Minute),
-			DecayInterval:               time.Second,
-			DecayToZero:                 0.01,
-			RetainScore:                 time.Hour,
-			Topics:                      map[string]*pubsub.TopicScoreParams{},
-			IPColocationFactorWeight:    0,
-			IPColocationFactorThreshold: 100,
-		}, &pubsub.PeerScoreThresholds{
-			GossipThreshold: -100, PublishThreshold: -200, GraylistThreshold: -300,
-			AcceptPXThreshold: 1000, OpportunisticGraftThreshold: 1,
-		}
+	score := &pubsub.PeerScoreParams{
+		AppSpecificScore:            func(peer.ID) float64 { return 0 },
+		AppSpecificWeight:           1,
+		BehaviourPenaltyWeight:      -10,
+		BehaviourPenaltyThreshold:   6,
+		BehaviourPenaltyDecay:       pubsub.ScoreParameterDecay(10 * time.Minute),
+		DecayInterval:               time.Second,
+		DecayToZero:                 0.01,
+		RetainScore:                 time.Hour,
+		Topics:                      map[string]*pubsub.TopicScoreParams{},
+		IPColocationFactorWeight:    0,
+		IPColocationFactorThreshold: 100,
+	}
+	thresholds := &pubsub.PeerScoreThresholds{
+		GossipThreshold: -100, PublishThreshold: -200, GraylistThreshold: -300,
+		AcceptPXThreshold: 1000, OpportunisticGraftThreshold: 1,
+	}
+	return score, thresholds
 }
 
 func topicScore() *pubsub.TopicScoreParams {

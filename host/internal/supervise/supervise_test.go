@@ -118,11 +118,11 @@ func ask(ctx context.Context, e core.Embedder, question string) (string, error) 
 }
 
 // testConfig is a configuration whose embedder is this test binary.
-func testConfig(t testing.TB, dir, extra string) *config.Config {
-	t.Helper()
+func testConfig(tb testing.TB, dir, extra string) *config.Config {
+	tb.Helper()
 	cfg, err := loadTest(dir, extra)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cfg
 }
