@@ -202,7 +202,7 @@ func (n *Node) template(ctx context.Context, l *listing, offer int) (*core.Templ
 	o := l.card.Params().Offers[offer]
 	raw, err := n.localContent(ctx, o.Manifest.CID, core.MaxManifestBytes)
 	if absent(err) {
-		raw, err = n.fetchTemplate(ctx, l.card.Params().Node, l.record.DID, o.Manifest)
+		raw, err = n.fetchTemplateOnce(ctx, l, o.Manifest)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("template of %s: %w", l.card.Name, err)
@@ -212,6 +212,23 @@ func (n *Node) template(ctx context.Context, l *listing, offer int) (*core.Templ
 		return nil, err
 	}
 	return tmpl, core.CheckTemplatePrice(tmpl, o.Price)
+}
+
+// fetchTemplateOnce fetches a template that is not here; tasks that want the same
+// one at the same time wait for the first.
+func (n *Node) fetchTemplateOnce(ctx context.Context, l *listing, ref core.ManifestRef) ([]byte, error) {
+	turn, _ := n.fetching.LoadOrStore(ref.CID, make(chan struct{}, 1))
+	select {
+	case turn.(chan struct{}) <- struct{}{}:
+		defer func() { <-turn.(chan struct{}) }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("fetch template: %w", context.Cause(ctx))
+	}
+	raw, err := n.localContent(ctx, ref.CID, core.MaxManifestBytes)
+	if absent(err) {
+		return n.fetchTemplate(ctx, l.card.Params().Node, l.record.DID, ref)
+	}
+	return raw, err
 }
 
 func (n *Node) fetchTemplate(ctx context.Context, node, did core.DID, ref core.ManifestRef) ([]byte, error) {

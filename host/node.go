@@ -88,6 +88,7 @@ type Node struct {
 	published sync.Map     // agent did -> time.Duration
 	ready     atomic.Bool
 	provided  sync.Map // capability CID -> true
+	fetching  sync.Map // template CID -> chan struct{}: whose turn it is
 }
 
 // New opens the home, starts the plugins and listens; the node answers when New
