@@ -68,6 +68,8 @@ type channel struct {
 	raw      []byte        // its canonical bytes
 	changed  chan struct{} // closed and replaced when state changes
 	queue    []*change     // payer only: what the next update takes
+	promised int64         // payer only: micro-units set aside for locks on their way,
+	promises int           // and of how many
 	flushing bool
 	draining bool // takes no new lock; closed when the last one ended
 	disputed bool

@@ -35,8 +35,8 @@ type operation struct {
 	Receipts [][]byte     `json:"receipts,omitempty"`
 }
 
-// ensure answers a channel that can lock need micro-units for payee: an open
-// one, or a new one. A channel that has run down takes no more locks and is
+// ensure answers a channel that can lock need micro-units for payee, and sets
+// them aside for the lock that follows (or forgo): an open one, or a new one. A channel that has run down takes no more locks and is
 // closed once its last one ended.
 func (c *channels) ensure(ctx context.Context, payee core.DID, need int64) (*channel, error) {
 	quote, err := c.payment.Quote(ctx, core.QuoteRequest{
@@ -59,7 +59,27 @@ func (c *channels) ensure(ctx context.Context, payee core.DID, need int64) (*cha
 	if ch, err := c.reopen(ctx, payee, need); ch != nil || err != nil {
 		return ch, err
 	}
-	return c.open(ctx, payee, max(c.terms.DepositMicros, quote.MinDepositMicros, need), quote)
+	ch, err := c.open(ctx, payee, max(c.terms.DepositMicros, quote.MinDepositMicros, need), quote)
+	if err != nil {
+		return nil, err
+	}
+	ch.mu.Lock()
+	ch.promise(need)
+	ch.mu.Unlock()
+	c.closeRunDown(ctx, payee)
+	return ch, nil
+}
+
+// closeRunDown closes the channels with payee that drain and hold no lock.
+func (c *channels) closeRunDown(ctx context.Context, payee core.DID) {
+	for _, ch := range c.list() {
+		if ch.role != core.RolePayer || ch.peer != payee || !ch.runDown() {
+			continue
+		}
+		if _, err := c.close(ctx, ch.id); err != nil && !errors.Is(err, core.ErrConflict) {
+			c.log.Warn("channel that ran down not closed yet", "channel", short(ch.id), "error", err)
+		}
+	}
 }
 
 // reopen finishes an opening with payee that never came to an end: it is pending
@@ -114,7 +134,11 @@ func (c *channels) resume(ctx context.Context) {
 			if ch, err := c.newChannel(core.RolePayer, op.Params); err == nil {
 				l := c.link(ch.peer)
 				l.opening.Lock()
-				if _, err = c.reopen(ctx, ch.peer, 0); err != nil {
+				open, err := c.reopen(ctx, ch.peer, 0)
+				if open != nil {
+					open.forgo(0)
+				}
+				if err != nil {
 					c.log.Warn("opening not finished yet", "peer", ch.peer.Short(), "error", err)
 				}
 				l.opening.Unlock()
@@ -131,21 +155,36 @@ func (c *channels) resume(ctx context.Context) {
 	}
 }
 
-// canLock reports whether the channel takes a lock of need; one that can not
-// any more starts draining.
+// promise sets need aside for a lock that its task will ask for; answer, or
+// forgo, ends that. The caller holds ch.mu.
+func (ch *channel) promise(need int64) {
+	ch.promised += need
+	ch.promises++
+}
+
+func (ch *channel) forgetPromise(need int64) {
+	ch.promised -= need
+	ch.promises--
+}
+
+// forgo gives back what ensure set aside for a lock that will not come.
+func (ch *channel) forgo(need int64) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.forgetPromise(need)
+}
+
+// canLock reports whether the channel takes a lock of need, and sets it aside
+// for that; one that can not any more starts draining.
 func (ch *channel) canLock(need int64) bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.state == nil || ch.closed || ch.disputed || ch.draining {
 		return false
 	}
-	left := ch.state.PayerMicros
-	for _, q := range ch.queue {
-		if q.add != nil {
-			left -= q.add.MaxMicros
-		}
-	}
-	if left >= need && len(ch.state.Locks)+len(ch.queue) < core.MaxLocks {
+	left := ch.state.PayerMicros - ch.promised
+	if left >= need && len(ch.state.Locks)+ch.promises < core.MaxLocks {
+		ch.promise(need)
 		return true
 	}
 	ch.draining = left < need
@@ -202,11 +241,8 @@ func (c *channels) settle(ctx context.Context, ch *channel, s core.Settlement, r
 	if err := c.apply(ctx, ch, &change{settle: &s, receipt: receipt, done: make(chan error, 1)}); err != nil {
 		return err
 	}
-	if !ch.runDown() {
-		return nil
-	}
-	if _, err := c.close(ctx, ch.id); err != nil && !errors.Is(err, core.ErrConflict) {
-		c.log.Warn("channel that ran down not closed yet", "channel", short(ch.id), "error", err)
+	if ch.runDown() {
+		c.closeRunDown(ctx, ch.peer)
 	}
 	return nil
 }
@@ -215,7 +251,7 @@ func (c *channels) settle(ctx context.Context, ch *channel, s core.Settlement, r
 func (ch *channel) runDown() bool {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	return ch.draining && !ch.closed && len(ch.state.Locks) == 0
+	return ch.draining && !ch.closed && !ch.disputed && len(ch.state.Locks) == 0 && ch.promises == 0
 }
 
 // apply queues a change for the next update and waits for it. Whoever finds no
@@ -241,21 +277,35 @@ func (c *channels) apply(ctx context.Context, ch *channel, want *change) error {
 func (c *channels) flush(ctx context.Context, ch *channel) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	c.carry(ctx, ch)
+}
+
+// carry is flush of a caller that holds ch.mu and has set flushing.
+func (c *channels) carry(ctx context.Context, ch *channel) {
 	for len(ch.queue) > 0 {
 		batch := ch.takeBatch()
 		err := c.update(ctx, ch, batch)
 		if err != nil && len(batch) > 1 && !errors.Is(err, core.ErrUnavailable) {
 			// One change that can not be is not the others' fault: each alone.
 			for _, w := range batch {
-				w.done <- c.update(ctx, ch, []*change{w})
+				ch.answer(w, c.update(ctx, ch, []*change{w}))
 			}
 			continue
 		}
 		for _, w := range batch {
-			w.done <- err
+			ch.answer(w, err)
 		}
 	}
 	ch.flushing = false
+}
+
+// answer ends a change; what was promised for its lock now stands in the state,
+// or never will. The caller holds ch.mu.
+func (ch *channel) answer(w *change, err error) {
+	if w.add != nil {
+		ch.forgetPromise(w.add.MaxMicros)
+	}
+	w.done <- err
 }
 
 // takeBatch takes what fits one frame off the queue. The caller holds ch.mu.
@@ -316,12 +366,16 @@ func (c *channels) propose(ctx context.Context, ch *channel, op operation) error
 	if err := c.store.SetJSON(operationPrefix+ch.id, op); err != nil {
 		return err
 	}
-	state, committed, err := c.draft(ctx, ch, op)
+	pending, err := c.call(ctx, ch, op, nil)
 	if err != nil {
 		if refused(err) { // nothing is pending: the operation may be forgotten
 			err = errors.Join(err, c.store.Delete(operationPrefix+ch.id))
 		}
 		return err
+	}
+	state, committed, err := c.draft(ch, op, pending)
+	if err != nil {
+		return err // the plugin keeps it pending, and so do we
 	}
 	if committed { // a crash came between the plugin's commit and our own note of it
 		return c.conclude(ch, state)
@@ -359,15 +413,11 @@ func refused(err error) bool {
 	return false
 }
 
-// draft asks the plugin for the document of an operation and checks that it is
-// what was asked for: the host signs nothing that core does not derive.
-// committed says that the operation had ended before; the state bears both
-// signatures then.
-func (c *channels) draft(ctx context.Context, ch *channel, op operation) (state *core.State, committed bool, err error) {
-	pending, err := c.call(ctx, ch, op, nil)
-	if err != nil {
-		return nil, false, err
-	}
+// draft reads the plugin's document of an operation and checks that it is what
+// was asked for: the host signs nothing that core does not derive. committed
+// says that the operation had ended before; the state bears both signatures
+// then.
+func (c *channels) draft(ch *channel, op operation, pending core.PendingDocument) (state *core.State, committed bool, err error) {
 	if state, err = ch.params.ParseState(pending.Document); err != nil {
 		return nil, false, fmt.Errorf("payment plugin's document: %w", err)
 	}
@@ -478,7 +528,7 @@ func (c *channels) close(ctx context.Context, id string) (*channel, error) {
 		return nil, fmt.Errorf("channel %.8s holds %d locks; each ends by its receipt or a dispute: %w", id, len(ch.state.Locks), core.ErrConflict)
 	}
 	ch.flushing = true
-	defer func() { ch.flushing = false }()
+	defer c.carry(context.WithoutCancel(ctx), ch) // what came meanwhile is answered
 	if err := c.finishPending(ctx, ch); err != nil {
 		return nil, err
 	}

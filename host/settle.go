@@ -40,6 +40,7 @@ func (t *taskRun) escrow(ctx context.Context, c candidate) (string, error) {
 		return "", err
 	}
 	if err := t.makeLock(quote.MaxMicros); err != nil {
+		t.channel.forgo(quote.MaxMicros)
 		return "", err
 	}
 	r.Attempt, r.Max, r.Currency, r.Channel = t.lock.Attempt, quote.MaxMicros, price.Currency, t.channel.id
