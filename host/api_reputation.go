@@ -104,8 +104,7 @@ func (s reputationService) Verify(ctx context.Context, _ *connect.Request[nodev1
 func (n *Node) checkpoint(ctx context.Context) (*core.Checkpoint, error) {
 	key := rand.Text()
 	pending, err := n.reputation.Checkpoint(ctx, core.CheckpointRequest{Key: key, Node: n.DID(), Time: core.TimeOf(n.now())})
-	var other *core.PendingError
-	if errors.As(err, &other) {
+	if other, ok := errors.AsType[*core.PendingError](err); ok {
 		if _, err := n.commitCheckpoint(ctx, other.Key, other.Document); err != nil {
 			return nil, fmt.Errorf("finish the pending checkpoint: %w", err)
 		}

@@ -97,7 +97,7 @@ func (b *runningTasks) one(prefix string) (*runningTask, error) {
 	defer b.mu.Unlock()
 	var found *runningTask
 	for r := range b.runs {
-		if prefix == "" || !(strings.HasPrefix(r.so.Task, prefix) || strings.HasPrefix(r.so.Run, prefix)) {
+		if prefix == "" || !strings.HasPrefix(r.so.Task, prefix) && !strings.HasPrefix(r.so.Run, prefix) {
 			continue
 		}
 		if found != nil {

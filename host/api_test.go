@@ -129,6 +129,7 @@ func TestAPITakesATask(t *testing.T) {
 }
 
 func afterTask(t *testing.T, n *Node, result *nodev1.TaskResult) {
+	t.Helper()
 	h, url := api(t, n)
 	tasks := nodev1connect.NewTaskServiceClient(h, url)
 	got := must[nodev1.TaskStatusResponse](t)(tasks.Status(t.Context(), connect.NewRequest(&nodev1.TaskStatusRequest{Task: result.GetTask()[:10]})))
@@ -167,6 +168,7 @@ func afterTask(t *testing.T, n *Node, result *nodev1.TaskResult) {
 }
 
 func afterPapers(t *testing.T, n, provider *Node, result *nodev1.TaskResult) {
+	t.Helper()
 	h, url := api(t, n)
 	ctx := t.Context()
 	for _, of := range []*Node{n, provider} {
@@ -250,6 +252,7 @@ func afterPapers(t *testing.T, n, provider *Node, result *nodev1.TaskResult) {
 }
 
 func aboutNode(t *testing.T, index, caller, provider *Node) {
+	t.Helper()
 	ctx := t.Context()
 	h, url := api(t, caller)
 	ih, iurl := api(t, index)

@@ -48,7 +48,7 @@ func fakes() Builtins {
 // home is a short directory of the test: a unix socket's path is bounded.
 func home(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "zs-")
+	dir, err := os.MkdirTemp("", "zs-") //nolint:usetesting // a socket's path is bounded, and that of t.TempDir() is long
 	if err != nil {
 		t.Fatal(err)
 	}
