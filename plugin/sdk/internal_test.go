@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -171,6 +172,10 @@ func TestTelemetry(t *testing.T) {
 	root.End()
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
+	}
+	// The server's span may end a moment after its answer has arrived.
+	for deadline := time.Now().Add(10 * time.Second); len(spans.GetSpans()) < 3 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
 	}
 	names := map[string]int{}
 	for _, s := range spans.GetSpans() {
