@@ -69,8 +69,7 @@ func (d *desk) takeInput(m *peerpb.Input) error {
 			continue
 		}
 		if m.GetLast() && m.GetOffset() == 0 && len(m.GetBytes()) == 0 && m.GetCid() != emptyCID {
-			close(d.unsent[i])
-			return nil
+			return d.notPushed(i)
 		}
 		if err := d.intakes[i].take(m.GetOffset(), m.GetBytes(), m.GetLast()); err != nil {
 			return fmt.Errorf("input %s: %w", in.Name, err)
@@ -78,6 +77,17 @@ func (d *desk) takeInput(m *peerpb.Input) error {
 		return nil
 	}
 	return fmt.Errorf("the task has no input %q: %w", m.GetName(), core.ErrInvalid)
+}
+
+// notPushed notes that input i is to be fetched; a requester says so once.
+func (d *desk) notPushed(i int) error {
+	select {
+	case <-d.unsent[i]:
+		return fmt.Errorf("input %s was said not to come before: %w", d.run.task.Spec.Inputs[i].Name, core.ErrInvalid)
+	default:
+		close(d.unsent[i]) // take is called by one goroutine
+		return nil
+	}
 }
 
 // inputs answers the content of every input, pushed or fetched, once all of it
@@ -215,6 +225,7 @@ func (t *takings) pass(stream string, data []byte) {
 // finish ends every output and checks that what was stored is what the executor
 // says it produced.
 func (t *takings) finish(result core.RunResult) ([]storedOutput, error) {
+	defer t.abort() // what is complete is not touched by it
 	want := map[string]core.RunOutputDigest{}
 	for _, o := range result.Outputs {
 		want[o.Name] = o
@@ -224,7 +235,6 @@ func (t *takings) finish(result core.RunResult) ([]storedOutput, error) {
 		in := t.byName[name]
 		digest, produced := want[name]
 		if !produced {
-			in.abort(core.ErrNotFound)
 			continue
 		}
 		if err := in.take(in.next, nil, true); err != nil {
@@ -240,6 +250,13 @@ func (t *takings) finish(result core.RunResult) ([]storedOutput, error) {
 		out = append(out, storedOutput{Name: name, contentRef: in.ref})
 	}
 	return out, nil
+}
+
+// abort ends the storing of every output that is not complete.
+func (t *takings) abort() {
+	for _, in := range t.byName {
+		in.abort(core.ErrNotFound)
+	}
 }
 
 // cidOf is the CID of an ipfs:// URI.

@@ -90,8 +90,12 @@ func (t *taskRun) exchange(ctx context.Context) error {
 	pushed := make(chan error, 1)
 	t.n.work.Go(func() { pushed <- t.push(context.WithoutCancel(ctx), d.ring) })
 	// A caller that is gone still gets the receipt: the worker answers Cancel
-	// with one, and what was metered is paid.
-	err := t.collect(context.WithoutCancel(ctx))
+	// with one, and what was metered is paid. Once the lock has expired nothing
+	// is waited for any more.
+	patience, end := context.WithTimeout(context.WithoutCancel(ctx), t.lock.Expires.Time().Sub(t.n.now()))
+	defer end()
+	defer t.stream.ResetOn(patience)()
+	err := t.collect(patience)
 	if err != nil {
 		t.stream.Reset()
 	}
@@ -182,6 +186,9 @@ func (t *taskRun) collect(ctx context.Context) error {
 		}
 	}
 	for _, name := range d.order {
+		if !d.intakes[name].last {
+			return fmt.Errorf("output %s: the receipt came before its end: %w", name, core.ErrInvalid)
+		}
 		ref, err := d.intakes[name].wait(ctx)
 		if err != nil {
 			return fmt.Errorf("output %s: %w", name, err)

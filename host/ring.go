@@ -136,6 +136,7 @@ func chunks(content io.Reader, send func(offset int64, data []byte, last bool) e
 type intake struct {
 	pipe *io.PipeWriter
 	next int64 // offset of the next chunk
+	last bool  // the last chunk was taken
 	done chan struct{}
 	ref  contentRef
 	err  error
@@ -174,6 +175,7 @@ func (in *intake) take(offset int64, data []byte, last bool) error {
 		return fmt.Errorf("store content: %w", err)
 	}
 	if last {
+		in.last = true
 		return in.pipe.Close()
 	}
 	return nil
