@@ -83,6 +83,7 @@ func (b *receiptBook) newest(prefix string) ([]byte, error) {
 			return nil, err
 		}
 		id, number, _ := strings.Cut(strings.TrimPrefix(p.Key, receiptPrefix), "/")
+		number, _, _ = strings.Cut(number, "/")
 		attempt, err := strconv.ParseInt(number, 10, 64)
 		switch {
 		case err != nil:

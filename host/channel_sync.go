@@ -276,7 +276,7 @@ func (c *channels) unsettled(ch *channel) ([][]byte, error) {
 	}
 	var out [][]byte
 	for _, l := range ch.state.Locks {
-		r, err := c.receipts.get(l.Task, l.Attempt)
+		r, err := c.receipts.ofLock(ch.id, l.Task, l.Attempt)
 		if errors.Is(err, core.ErrNotFound) {
 			continue
 		}

@@ -21,9 +21,13 @@ type runKey struct {
 	Attempt   int64
 }
 
-func (k runKey) path() string {
-	return fmt.Sprintf("%s%s/%s/%s/%d", journalPrefix, k.Requester, k.Channel, k.Task, k.Attempt)
+// lock is where the runs of one lock lie: at most one, since a lock has one
+// receipt.
+func (k runKey) lock() string {
+	return fmt.Sprintf("%s%s/%s/%d/", journalPrefix, k.Channel, k.Task, k.Attempt)
 }
+
+func (k runKey) path() string { return k.lock() + string(k.Requester) }
 
 // journalEntry is a run that was accepted, with every field of its receipt that
 // the Offer fixes. It is on disk before the Accept leaves.
@@ -58,6 +62,14 @@ func (j *journal) get(k runKey) (*journalEntry, error) {
 	return e, nil
 }
 
+// lockTaken says whether a run of k's lock is journalled, under any requester.
+func (j *journal) lockTaken(k runKey) (bool, error) {
+	for _, err := range j.store.Scan(k.lock()) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
 func (j *journal) put(e *journalEntry) error { return j.store.SetJSON(e.Key.path(), e) }
 
 // open answers every accepted run that has no receipt.
@@ -81,30 +93,30 @@ type receiptBook struct {
 }
 
 func receiptKey(task string, attempt int64) string {
-	return fmt.Sprintf("%s%s/%d", receiptPrefix, task, attempt)
+	return fmt.Sprintf("%s%s/%016d/", receiptPrefix, task, attempt)
 }
 
+// put keeps the receipt of a lock. The channel that it names is part of its
+// key: what one requester brings about does not touch the receipts of another.
 func (b *receiptBook) put(task string, attempt int64, envelope []byte) error {
-	return b.store.Set(receiptKey(task, attempt), envelope)
+	r, err := core.ParseReceipt(envelope)
+	if err != nil {
+		return err
+	}
+	return b.store.Set(receiptKey(task, attempt)+r.Receipt.Predicate.Channel, envelope)
 }
 
+// ofLock answers the receipt of a lock.
+func (b *receiptBook) ofLock(channel, task string, attempt int64) ([]byte, error) {
+	return b.store.Get(receiptKey(task, attempt) + channel)
+}
+
+// get answers a receipt of an attempt, whichever channel pays for it.
 func (b *receiptBook) get(task string, attempt int64) ([]byte, error) {
-	return b.store.Get(receiptKey(task, attempt))
-}
-
-// latest answers the receipt of the last attempt of a task.
-func (b *receiptBook) latest(task string) ([]byte, error) {
-	var last []byte
-	for p, err := range b.store.Scan(receiptPrefix + task) {
-		if err != nil {
-			return nil, err
-		}
-		last = p.Value
+	for p, err := range b.store.Scan(receiptKey(task, attempt)) {
+		return p.Value, err
 	}
-	if last == nil {
-		return nil, fmt.Errorf("no receipt of task %.16s: %w", task, core.ErrNotFound)
-	}
-	return last, nil
+	return nil, fmt.Errorf("no receipt of task %.16s, attempt %d: %w", task, attempt, core.ErrNotFound)
 }
 
 // absent reports whether err says that nothing is stored.

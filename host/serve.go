@@ -53,7 +53,11 @@ type workerRun struct {
 	err    error // why there is no receipt
 }
 
-var errRequesterCancelled = errors.New("cancelled by the requester")
+var (
+	errRequesterCancelled = errors.New("cancelled by the requester")
+	errLockExpired        = errors.New("the lock expired before the task ended")
+	errNodeStops          = errors.New("the node stopped while the task ran")
+)
 
 // serve answers one task/1 stream.
 func (w *worker) serve(ctx context.Context, s *p2p.Stream) (err error) {
@@ -83,8 +87,9 @@ func (w *worker) serve(ctx context.Context, s *p2p.Stream) (err error) {
 	}
 	done := w.n.guilds.add(opened.Guild, core.RoleWorker, opened.Sender, opened.Offer.Lock.Task, session)
 	defer done()
-	if err := s.WriteFrame(&peerpb.Frame{Body: &peerpb.Frame_Accept{Accept: &peerpb.Accept{Document: accept}}}); err != nil {
-		return err
+	err = s.WriteFrame(&peerpb.Frame{Body: &peerpb.Frame_Accept{Accept: &peerpb.Accept{Document: accept}}})
+	if err != nil && !first {
+		return err // a run that was accepted goes on all the same, to its receipt
 	}
 	r := &ring{frames: s, session: session, rand: w.n.rand}
 	return w.attend(ctx, r, run, first)
@@ -139,7 +144,10 @@ func (w *worker) admit(ctx context.Context, o *guild.Opened) (run *workerRun, s 
 	if err != nil && !absent(err) {
 		return nil, nil, nil, false, err
 	}
-	if entry == nil {
+	if absent(err) {
+		if err := w.unclaimed(key); err != nil {
+			return nil, nil, nil, false, err
+		}
 		if err := w.room(o.Sender); err != nil {
 			return nil, nil, nil, false, err
 		}
@@ -159,11 +167,11 @@ func (w *worker) admit(ctx context.Context, o *guild.Opened) (run *workerRun, s 
 		}
 	}
 	if first {
-		w.perPeer[o.Sender]++
 		if err := w.journal.put(entry); err != nil {
 			delete(w.runs, key)
 			return nil, nil, nil, false, err
 		}
+		w.perPeer[o.Sender]++
 	}
 	return run, s, accept, first, w.n.audit.append(core.AuditTaskAccept, key.Task, o.Hash)
 }
@@ -173,9 +181,8 @@ func (w *worker) admit(ctx context.Context, o *guild.Opened) (run *workerRun, s 
 // requester gets it by the channel's Sync. Nothing is signed for a stranger who
 // has no channel here.
 func (w *worker) refuse(ctx context.Context, o *guild.Opened, cause error) error {
-	ch, err := w.n.channels.lookup(o.Offer.Channel)
-	if err != nil || ch.peer != o.Sender || ch.role != core.RolePayee {
-		return nil //nolint:nilerr // no channel of theirs, no lock, nothing to end
+	if !w.n.channels.paidBy(o.Offer.Channel, o.Sender) {
+		return nil // no channel of theirs, no lock, nothing to end
 	}
 	a, err := w.n.cards.byDID(o.Offer.Agent)
 	if err != nil {
@@ -186,15 +193,44 @@ func (w *worker) refuse(ctx context.Context, o *guild.Opened, cause error) error
 		return nil //nolint:nilerr // a receipt names a task; this is none
 	}
 	key := runKey{Requester: o.Offer.Requester, Channel: o.Offer.Channel, Task: o.Offer.Lock.Task, Attempt: o.Offer.Lock.Attempt}
-	if _, err := w.journal.get(key); !absent(err) {
-		return err // accepted before: that run's receipt ends the lock
-	}
-	entry, err := w.newEntry(o, key)
-	if err != nil {
+	entry, err := w.claim(o, key)
+	if err != nil || entry == nil {
 		return err
 	}
 	run := &workerRun{entry: entry, agent: a.signer, task: task}
 	return w.finish(ctx, run, core.RunResult{Outcome: core.OutcomeRefused, Reason: reasonOf(cause)}, nil, entry.Accepted)
+}
+
+// unclaimed says whether no run and no refusal has taken the lock of k: a lock
+// has one receipt, whoever of the payer's dids countersigns it. Two that differ
+// would pay nothing. The caller holds w.mu.
+func (w *worker) unclaimed(k runKey) error {
+	taken, err := w.journal.lockTaken(k)
+	if err == nil && taken {
+		err = refusal(core.ErrConflict, "this attempt was offered before")
+	}
+	return err
+}
+
+// claim journals the run that is refused, so that nothing else takes its lock;
+// nil where something has: that run's receipt ends the lock.
+func (w *worker) claim(o *guild.Opened, key runKey) (*journalEntry, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if taken, err := w.journal.lockTaken(key); taken || err != nil {
+		return nil, err
+	}
+	entry, err := w.newEntry(o, key)
+	if err != nil {
+		return nil, err
+	}
+	return entry, w.journal.put(entry)
+}
+
+// paidBy reports whether the channel is one by which peer pays us.
+func (c *channels) paidBy(id string, peer core.DID) bool {
+	ch, err := c.lookup(id)
+	return err == nil && ch.role == core.RolePayee && ch.peer == peer
 }
 
 // reasonOf is what a peer may read of an error: never more than its sentinel and
@@ -247,6 +283,9 @@ func (w *worker) check(ctx context.Context, o *guild.Opened) (*agent, *core.Reso
 		return nil, nil, err
 	} else if known.Tombstone != nil {
 		return nil, nil, refusal(core.ErrDenied, "your node was revoked")
+	}
+	if !w.n.channels.paidBy(o.Offer.Channel, o.Sender) {
+		return nil, nil, refusal(core.ErrDenied, "the offer's channel is none that you pay us by")
 	}
 	a, err := w.n.cards.byDID(o.Offer.Agent)
 	if err != nil {
@@ -318,8 +357,11 @@ func (w *worker) perform(ctx context.Context, run *workerRun, desk *desk, r *rin
 			delete(w.perPeer, run.entry.Terms.RequesterNode)
 		}
 	}()
+	ctx, expire := context.WithTimeoutCause(ctx, run.entry.Lock.Expires.Time().Sub(w.n.now()), errLockExpired)
+	defer expire()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer context.AfterFunc(w.n.ctx, func() { cancel(errNodeStops) })()
 	w.mu.Lock()
 	run.cancel = cancel
 	w.mu.Unlock()
@@ -357,13 +399,21 @@ func (w *worker) execute(ctx context.Context, run *workerRun, desk *desk, r *rin
 	if err != nil {
 		return didNotRun(ctx, core.OutcomeRefused, err), nil
 	}
+	if cause := context.Cause(ctx); errors.Is(cause, errNodeStops) || errors.Is(cause, errLockExpired) {
+		return didNotRun(ctx, core.OutcomeLost, cause), nil // ended by us, not by its requester: nothing is charged
+	}
 	return result, outputs
 }
 
 // didNotRun is the result of a run whose guest never started.
 func didNotRun(ctx context.Context, outcome core.Outcome, err error) core.RunResult {
-	if cause := context.Cause(ctx); errors.Is(cause, errRequesterCancelled) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errRequesterCancelled):
 		outcome, err = core.OutcomeCancelled, cause
+	case errors.Is(cause, errLockExpired):
+		outcome, err = core.OutcomeExpired, cause
+	case errors.Is(cause, errNodeStops):
+		outcome, err = core.OutcomeLost, cause
 	}
 	return core.RunResult{Outcome: outcome, Reason: err.Error(), Engine: core.EngineInfo{Name: "none", Version: "none", Pass: "none"}}
 }
