@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -28,7 +29,8 @@ func plugin() sdk.Plugin[core.Index] {
 		Capabilities: []string{"filter", "durable", "exact"},
 		State:        sdk.StateExclusive, // two processes must not share one directory
 		New: func(_ context.Context, env sdk.Env) (core.Index, error) {
-			return open(env.StateDir, env.Log)
+			// A directory below: a confined plugin can not read its own's parent.
+			return open(filepath.Join(env.StateDir, "rows"), env.Log)
 		},
 	}
 }
