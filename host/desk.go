@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/zerostate/zerostate/core"
@@ -15,16 +17,40 @@ import (
 type desk struct {
 	w       *worker
 	run     *workerRun
-	intakes []*intake       // of each input
-	unsent  []chan struct{} // closed when the requester says that it does not push an input
+	intakes []*intake // of each input
+	unsent  []bool    // the requester said that it does not push an input
 	settled chan []byte
 }
 
+// arrival is one input of a run, whichever stream of its requester brings it: a
+// stream may be lost in the middle, and the one that joins the run pushes again.
+type arrival struct {
+	here   chan struct{} // closed when ref or err stands
+	unsent chan struct{} // closed when the requester says that it does not push it
+	end    sync.Once
+	skip   sync.Once
+	ref    contentRef
+	err    error
+}
+
+func newArrival() *arrival { return &arrival{here: make(chan struct{}), unsent: make(chan struct{})} }
+
+func (a *arrival) settle(ref contentRef, err error) {
+	a.end.Do(func() {
+		a.ref, a.err = ref, err
+		close(a.here)
+	})
+}
+
 func (w *worker) newDesk(ctx context.Context, run *workerRun) *desk {
-	d := &desk{w: w, run: run, settled: make(chan []byte, 1)}
-	for range run.task.Spec.Inputs {
+	d := &desk{w: w, run: run, settled: make(chan []byte, 1), unsent: make([]bool, len(run.task.Spec.Inputs))}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range run.task.Spec.Inputs {
 		d.intakes = append(d.intakes, w.n.newIntake(context.WithoutCancel(ctx), int64(w.n.cfg.Serve.MaxInput)))
-		d.unsent = append(d.unsent, make(chan struct{}))
+		if i == len(run.arrivals) {
+			run.arrivals = append(run.arrivals, newArrival())
+		}
 	}
 	return d
 }
@@ -33,14 +59,24 @@ func (w *worker) newDesk(ctx context.Context, run *workerRun) *desk {
 func (d *desk) read(r *ring) {
 	for {
 		m, err := r.recv()
+		lost := errors.Is(err, core.ErrUnavailable) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
 		if err == nil {
 			err = d.take(m)
 		}
 		if err != nil {
-			for _, in := range d.intakes {
-				in.abort(fmt.Errorf("the requester's stream ended: %w", errors.Join(err, core.ErrUnavailable)))
-			}
+			d.leave(fmt.Errorf("the requester's stream ended: %w", errors.Join(err, core.ErrUnavailable)), lost)
 			return
+		}
+	}
+}
+
+// leave ends what this stream did not bring in full. After a stream that was
+// lost the inputs are waited for: the requester may join again.
+func (d *desk) leave(err error, lost bool) {
+	for i, in := range d.intakes {
+		in.abort(err)
+		if !lost {
+			d.run.arrivals[i].settle(contentRef{}, err)
 		}
 	}
 }
@@ -74,20 +110,25 @@ func (d *desk) takeInput(m *peerpb.Input) error {
 		if err := d.intakes[i].take(m.GetOffset(), m.GetBytes(), m.GetLast()); err != nil {
 			return fmt.Errorf("input %s: %w", in.Name, err)
 		}
+		if m.GetLast() {
+			<-d.intakes[i].done
+			d.run.arrivals[i].settle(d.intakes[i].ref, d.intakes[i].err)
+		}
 		return nil
 	}
 	return fmt.Errorf("the task has no input %q: %w", m.GetName(), core.ErrInvalid)
 }
 
-// notPushed notes that input i is to be fetched; a requester says so once.
+// notPushed notes that input i is to be fetched; a requester says so once on a
+// stream.
 func (d *desk) notPushed(i int) error {
-	select {
-	case <-d.unsent[i]:
+	if d.unsent[i] {
 		return fmt.Errorf("input %s was said not to come before: %w", d.run.task.Spec.Inputs[i].Name, core.ErrInvalid)
-	default:
-		close(d.unsent[i]) // take is called by one goroutine
-		return nil
 	}
+	d.unsent[i] = true
+	a := d.run.arrivals[i]
+	a.skip.Do(func() { close(a.unsent) })
+	return nil
 }
 
 // inputs answers the content of every input, pushed or fetched, once all of it
@@ -116,15 +157,15 @@ func (d *desk) inputs(ctx context.Context) ([]contentRef, error) {
 func (d *desk) input(ctx context.Context, i int, in core.TaskInput) (contentRef, error) {
 	timer := time.NewTimer(in.Timeout())
 	defer timer.Stop()
+	a := d.run.arrivals[i]
 	select {
-	case <-d.intakes[i].done:
-		return d.intakes[i].ref, d.intakes[i].err
-	case <-d.unsent[i]:
+	case <-a.here:
+		return a.ref, a.err
+	case <-a.unsent:
 	case <-timer.C:
 	case <-ctx.Done():
 		return contentRef{}, context.Cause(ctx)
 	}
-	d.intakes[i].abort(errors.New("fetched instead"))
 	return d.fetch(ctx, in)
 }
 

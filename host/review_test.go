@@ -30,7 +30,8 @@ func discarding() *intake {
 func TestAnInputIsSaidNotToComeOnce(t *testing.T) {
 	task := new(core.Resolved)
 	task.Spec.Inputs = []core.TaskInput{{Name: "doc"}}
-	d := &desk{run: &workerRun{task: task}, intakes: []*intake{discarding()}, unsent: []chan struct{}{make(chan struct{})}}
+	run := &workerRun{task: task, arrivals: []*arrival{newArrival()}}
+	d := &desk{run: run, intakes: []*intake{discarding()}, unsent: []bool{false}}
 	defer d.intakes[0].abort(io.EOF)
 	later := &peerpb.Input{Name: "doc", Cid: "bafkreia", Last: true}
 	if err := d.take(later); err != nil {

@@ -49,8 +49,10 @@ type workerRun struct {
 	accept []byte         // of the first Offer, to be repeated
 	ring   *guild.Session // of the first Offer
 	done   chan struct{}  // closed when the receipt is in entry
-	cancel context.CancelCauseFunc
-	err    error // why there is no receipt
+	// arrivals are the inputs as they come; made with the first stream's desk.
+	arrivals []*arrival
+	cancel   context.CancelCauseFunc
+	err      error // why there is no receipt
 }
 
 var (
@@ -469,8 +471,10 @@ func (n *Node) warm(a *agent) {
 		for _, t := range a.templates {
 			if err := n.worker.warm(n.ctx, t); err != nil && n.ctx.Err() == nil {
 				n.log.Warn("module not prepared", "agent", a.name, "error", err)
+				return
 			}
 		}
+		a.prepared.Store(true)
 	})
 }
 
