@@ -163,3 +163,41 @@ func TestClosingANodeEndsItsGuests(t *testing.T) {
 		}
 	}
 }
+
+func TestAClaimIsAnsweredWithTheReceiptsThatItLacks(t *testing.T) {
+	l := newLab(t, nil, nil)
+	held := l.unlocked(l.caller, "later")
+	if err := l.caller.channels.lock(t.Context(), held.channel, held.lock); err != nil {
+		t.Fatal(err)
+	}
+	l.provider.cfg.Serve.Deny = []string{string(l.caller.DID())}
+	if _, _, err := ask(t, l.caller, l.provider.DID(), l.offered(held)); err == nil {
+		t.Fatal("the offer was not refused")
+	}
+	state, err := held.channel.params.ParseState(held.channel.rawState())
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, err := core.NewClaim(held.channel.params, l.caller.DID(), state, nil, l.caller.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := core.Sign(claim, l.caller.keys.signer()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := core.Encode(claim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.provider.channels.acceptClaim(t.Context(), l.caller.DID(), &peerpb.Dispute{Claim: raw}); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*Node{l.caller, l.provider} {
+		if !onlyChannel(t, n).Disputed {
+			t.Errorf("%s does not hold the channel for disputed", n.cfg.Node.Name)
+		}
+		if s, err := n.payment.Status(t.Context(), core.StatusRequest{Channel: held.channel.id}); err != nil || !s[0].Disputed {
+			t.Errorf("%s: got %v, %v, want a dispute filed", n.cfg.Node.Name, s, err)
+		}
+	}
+}
