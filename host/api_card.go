@@ -107,7 +107,7 @@ func (s cardService) List(context.Context, *connect.Request[nodev1.CardListReque
 		p := a.card.Params()
 		e := &nodev1.CardListResponse_Entry{
 			Name: a.name, Did: string(a.signer.DID()), Seq: int64(p.Seq), Status: string(p.Status), Cid: a.cid, Card: a.cardBytes,
-			ExpiresUnix: p.Expires.Time().Unix(),
+			ExpiresUnix: p.Expires.Time().Unix(), Prepared: a.prepared.Load(),
 		}
 		if took, ok := s.n.published.Load(string(a.signer.DID())); ok {
 			e.PublishMs = milliseconds(took.(time.Duration)) //nolint:forcetypeassert // only publishConfigured stores

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zerostate/zerostate/core"
@@ -43,6 +44,7 @@ type agent struct {
 	record    []byte
 	templates []*core.Template // of each offer
 	tombstone bool
+	prepared  *atomic.Bool // the executor holds its modules compiled
 }
 
 // agentRecord is an agent as the store keeps it.
@@ -82,7 +84,7 @@ func (b *cardBook) restore(rec agentRecord) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{name: rec.Name, signer: signer, cardBytes: rec.Card, record: rec.Record, tombstone: rec.Tombstone}
+	a := &agent{prepared: new(atomic.Bool), name: rec.Name, signer: signer, cardBytes: rec.Card, record: rec.Record, tombstone: rec.Tombstone}
 	if a.card, err = core.ParseCard(rec.Card); err != nil {
 		return nil, err
 	}
@@ -177,7 +179,7 @@ func (b *cardBook) publish(ctx context.Context, name string, src Source, onlyUpd
 	if err != nil {
 		return Published{}, err
 	}
-	a := &agent{name: name, signer: signer}
+	a := &agent{name: name, signer: signer, prepared: new(atomic.Bool)}
 	offerings, err := b.offerings(ctx, a, spec, src)
 	if err != nil {
 		return Published{}, err
@@ -358,6 +360,13 @@ func (b *cardBook) provide(a *agent) {
 // refresh signs and puts every record again: live ones with the present seal
 // key, tombstones as they are.
 func (b *cardBook) refresh(ctx context.Context) {
+	for _, a := range b.list() {
+		if ends := a.card.Params().Expires.Time(); !a.tombstone && ends.Sub(b.n.now()) < reissueAfter {
+			if err := b.reissue(ctx, a.name); err != nil {
+				b.n.log.Warn("card not signed anew", "agent", a.name, "error", err)
+			}
+		}
+	}
 	b.publishing.Lock()
 	defer b.publishing.Unlock()
 	for _, a := range b.list() {
@@ -374,6 +383,55 @@ func (b *cardBook) refresh(ctx context.Context) {
 		}
 		if err != nil && !errors.Is(err, context.Canceled) {
 			b.n.log.Warn("card not refreshed", "agent", a.name, "error", err)
+		}
+	}
+}
+
+// reissueAfter is how long before its end a card is signed anew.
+const reissueAfter = 7 * 24 * time.Hour
+
+// reissue signs the card of an agent anew from what it says now: the node's
+// addresses have changed with a restart, or the card comes to its end.
+func (b *cardBook) reissue(ctx context.Context, name string) error {
+	b.publishing.Lock()
+	defer b.publishing.Unlock()
+	old, err := b.byNameOrDID(name)
+	if err != nil || old.tombstone {
+		return err
+	}
+	_, next, err := b.n.keys.agent(old.name)
+	if err != nil {
+		return err
+	}
+	a := *old
+	if err := b.sign(&a, old, specOf(old.card), next, old.card.Params().Offers); err != nil {
+		return err
+	}
+	if _, err := b.announce(ctx, &a); err != nil {
+		return err
+	}
+	b.provide(&a)
+	b.n.warm(&a)
+	return nil
+}
+
+// specOf is what the owner of a card wrote.
+func specOf(c *core.Card) *core.CardSpec {
+	return &core.CardSpec{
+		Name: c.Name, Description: c.Description, Version: c.Version, Region: c.Params().Region,
+		DocumentationURL: c.DocumentationURL, IconURL: c.IconURL, Provider: c.Provider,
+		DefaultInputModes: c.DefaultInputModes, DefaultOutputModes: c.DefaultOutputModes, Skills: c.Skills,
+	}
+}
+
+// reissueAll reissues the agents that the configuration does not publish.
+func (b *cardBook) reissueAll(ctx context.Context) {
+	for _, a := range b.list() {
+		if _, configured := b.n.cfg.Agent[a.name]; configured || a.tombstone {
+			continue
+		}
+		if err := b.reissue(ctx, a.name); err != nil && ctx.Err() == nil {
+			b.n.log.Warn("card not signed anew", "agent", a.name, "error", err)
 		}
 	}
 }

@@ -234,3 +234,37 @@ func TestPolicyBindsTheCharge(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAgentPublishedBeforeARestartIsSignedAnew(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.config("index", config.RoleIndex, config.RoleBootstrap))
+	cfg := w.config("provider", config.RoleEdge)
+	n, err := New(t.Context(), cfg, Deps{Builtins: w.deps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := ReadSource(agentFiles(t, "shout", "turns a text into upper case", 2), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- n.Run(context.Background()) }()
+	eventually(t, "the provider is ready", n.ready.Load)
+	p, err := n.cards.publish(t.Context(), "shout", src, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(n.Close(), <-ran); err != nil {
+		t.Fatal(err)
+	}
+	again := w.start(cfg)
+	caller := w.start(w.config("caller", config.RoleEdge))
+	a := again.cards.list()[0]
+	if got := a.card.Params(); got.Seq <= p.Seq || got.Prev == "" || got.Addresses[0] == "" {
+		t.Errorf("got seq %d after %d and prev %q, want a newer card", got.Seq, p.Seq, got.Prev)
+	}
+	r, err := caller.RunTask(t.Context(), TaskRequest{Agent: p.DID, Inputs: input(t, caller, "hello")}, Silence{})
+	if err != nil || r.Outcome != core.OutcomeOK {
+		t.Errorf("got %v, %v hiring the agent after the restart", r.Outcome, err)
+	}
+}

@@ -232,6 +232,7 @@ func (n *Node) newWorker() *worker {
 		n: n, exec: n.plugins.Executor(), journal: &journal{store: n.store}, receipts: n.receipts,
 		opener: &guild.Worker{Network: n.cfg.Network.ID, Node: n.DID(), Keys: n.seals, Replays: guild.NewReplays(), Now: n.now},
 		slots:  make(chan struct{}, n.cfg.Serve.Tasks), runs: map[runKey]*workerRun{}, perPeer: map[core.DID]int{},
+		lockWait: lockWait,
 	}
 }
 

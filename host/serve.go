@@ -35,6 +35,7 @@ type worker struct {
 	journal  *journal
 	receipts *receiptBook
 	slots    chan struct{} // tasks that run at once
+	lockWait time.Duration // for the offered lock
 
 	mu      sync.Mutex
 	runs    map[runKey]*workerRun
@@ -377,7 +378,7 @@ func (w *worker) perform(ctx context.Context, run *workerRun, desk *desk, r *rin
 
 // execute answers how the run ended; every way out is an outcome.
 func (w *worker) execute(ctx context.Context, run *workerRun, desk *desk, r *ring) (core.RunResult, []storedOutput) {
-	lctx, cancel := context.WithTimeout(ctx, lockWait)
+	lctx, cancel := context.WithTimeout(ctx, w.lockWait)
 	err := w.n.channels.awaitLock(lctx, run.entry.Key.Channel, run.entry.Lock)
 	cancel()
 	if err != nil {

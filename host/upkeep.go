@@ -41,6 +41,7 @@ func (n *Node) publishConfigured(ctx context.Context) error {
 			n.published.Store(string(p.DID), time.Since(start))
 		}
 	}
+	n.cards.reissueAll(ctx)
 	n.ready.Store(true)
 	return nil
 }

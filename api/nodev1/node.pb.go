@@ -4889,6 +4889,7 @@ type CardListResponse_Entry struct {
 	Cid           string                 `protobuf:"bytes,5,opt,name=cid,proto3" json:"cid,omitempty"`
 	Card          []byte                 `protobuf:"bytes,6,opt,name=card,proto3" json:"card,omitempty"`
 	ExpiresUnix   int64                  `protobuf:"varint,7,opt,name=expires_unix,json=expiresUnix,proto3" json:"expires_unix,omitempty"`
+	Prepared      bool                   `protobuf:"varint,9,opt,name=prepared,proto3" json:"prepared,omitempty"`                     // the executor has compiled its modules: the first task need not wait
 	PublishMs     float64                `protobuf:"fixed64,8,opt,name=publish_ms,json=publishMs,proto3" json:"publish_ms,omitempty"` // how long the last publication took, 0 if it was not of this start
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4971,6 +4972,13 @@ func (x *CardListResponse_Entry) GetExpiresUnix() int64 {
 		return x.ExpiresUnix
 	}
 	return 0
+}
+
+func (x *CardListResponse_Entry) GetPrepared() bool {
+	if x != nil {
+		return x.Prepared
+	}
+	return false
 }
 
 func (x *CardListResponse_Entry) GetPublishMs() float64 {
@@ -5398,9 +5406,9 @@ const file_zerostate_node_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"latency_ms\x18\b \x01(\x01R\tlatencyMs\x12\x14\n" +
 	"\x05basis\x18\t \x01(\tR\x05basis\"\x11\n" +
-	"\x0fCardListRequest\"\x95\x02\n" +
+	"\x0fCardListRequest\"\xb1\x02\n" +
 	"\x10CardListResponse\x12?\n" +
-	"\x05cards\x18\x01 \x03(\v2).zerostate.node.v1.CardListResponse.EntryR\x05cards\x1a\xbf\x01\n" +
+	"\x05cards\x18\x01 \x03(\v2).zerostate.node.v1.CardListResponse.EntryR\x05cards\x1a\xdb\x01\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03did\x18\x02 \x01(\tR\x03did\x12\x10\n" +
@@ -5408,7 +5416,8 @@ const file_zerostate_node_v1_node_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tR\x06status\x12\x10\n" +
 	"\x03cid\x18\x05 \x01(\tR\x03cid\x12\x12\n" +
 	"\x04card\x18\x06 \x01(\fR\x04card\x12!\n" +
-	"\fexpires_unix\x18\a \x01(\x03R\vexpiresUnix\x12\x1d\n" +
+	"\fexpires_unix\x18\a \x01(\x03R\vexpiresUnix\x12\x1a\n" +
+	"\bprepared\x18\t \x01(\bR\bprepared\x12\x1d\n" +
 	"\n" +
 	"publish_ms\x18\b \x01(\x01R\tpublishMs\"\x90\x01\n" +
 	"\vFindRequest\x12\x12\n" +

@@ -69,8 +69,16 @@ func (p *process) spawnHere(started chan<- error) {
 	p.err = p.cmd.Wait()
 	_ = unix.Kill(-pid, unix.SIGKILL) // what it left behind in its group
 	p.closeStdin()
+	p.removeSocketDir()
 	close(p.done)
-	if err := os.RemoveAll(p.socketDir); err != nil {
+}
+
+// removeSocketDir works from another thread: this one is as confined as the
+// plugin that it started, and may not remove anything.
+func (p *process) removeSocketDir() {
+	removed := make(chan error)
+	go func() { removed <- os.RemoveAll(p.socketDir) }()
+	if err := <-removed; err != nil {
 		p.log.Warn("plugin's socket directory stays", "path", p.socketDir, "error", err)
 	}
 }
