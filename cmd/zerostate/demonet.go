@@ -103,7 +103,46 @@ func publishAgents(ctx context.Context, net *localnet.Net, dirs []string) ([]*ag
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return cards, awaitIndex(ctx, net.Node("index"), offers)
+	if err := awaitIndex(ctx, net.Node("index"), offers); err != nil {
+		return nil, err
+	}
+	return cards, awaitPrepared(ctx, providers)
+}
+
+// awaitPrepared waits until the executors have compiled every module: the tour
+// shows what the network takes, not the compiler. An executor that can not tell
+// in time is not waited for: its first task waits instead.
+func awaitPrepared(ctx context.Context, providers []*localnet.Node) error {
+	const patience, every = 30 * time.Second, 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		waiting := 0
+		for _, node := range providers {
+			list, err := node.Client.Card.List(ctx, connect.NewRequest(&nodev1.CardListRequest{}))
+			if err != nil {
+				return fmt.Errorf("cards of %s: %w", node.Name, err)
+			}
+			for _, c := range list.Msg.GetCards() {
+				if !c.GetPrepared() {
+					waiting++
+				}
+			}
+		}
+		if waiting == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil
+			}
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func publishAgent(ctx context.Context, node *localnet.Node, dir string) (*agentCard, int64, error) {
