@@ -43,12 +43,7 @@ func TestBlocks(t *testing.T) {
 	if len(all) == 0 {
 		t.Fatal("no block is marked `sh test`")
 	}
-	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./cmd/zerostate")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the CLI: %v\n%s", err, out)
-	}
+	bin := binaries(t)
 	for _, b := range all {
 		t.Run(b.where, func(t *testing.T) {
 			sh := exec.CommandContext(t.Context(), "sh", "-eu", "-c", b.script)
@@ -59,6 +54,22 @@ func TestBlocks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// binaries is the directory with the CLI: what `make test` built, or a build of
+// our own.
+func binaries(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv("ZEROSTATE_BIN"); dir != "" {
+		return dir
+	}
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./cmd/zerostate")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the CLI: %v\n%s", err, out)
+	}
+	return bin
 }
 
 // blocks finds the blocks of a document that are to be run.
