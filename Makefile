@@ -32,6 +32,10 @@ ifeq ($(RACE),)
 endif
 	@$(MAKE) --no-print-directory build
 	ZEROSTATE_BIN=$(CURDIR)/bin go test $(RACE) -timeout 14m ./...
+ifneq ($(RACE),)
+	@echo "every bit of a card and a receipt, which takes minutes under the race detector:"
+	go test -run EveryBit ./core
+endif
 	cd examples && go test ./...
 	cd test/interop && go test ./...
 
