@@ -34,6 +34,8 @@ type channels struct {
 	rand     io.Reader
 	log      hclog.Logger
 
+	accepting sync.Mutex // one channel at a time is opened by a payer
+
 	mu    sync.Mutex
 	byID  map[string]*channel
 	links map[core.DID]*link
@@ -72,6 +74,7 @@ type channel struct {
 	promises int           // and of how many
 	flushing bool
 	draining bool // takes no new lock; closed when the last one ended
+	stale    bool // payer only: the payee shows a state of ours that this home has forgotten
 	disputed bool
 	closed   bool
 }

@@ -72,6 +72,9 @@ func (c *channels) acceptOpen(ctx context.Context, peer core.DID, open *peerpb.O
 	case p.DepositMicros < c.terms.MinDepositMicros:
 		return nil, refusal(core.ErrDenied, fmt.Sprintf("deposit of %d micros is below %d", p.DepositMicros, c.terms.MinDepositMicros))
 	}
+	// The same Open on two streams must not make two channels.
+	c.accepting.Lock()
+	defer c.accepting.Unlock()
 	c.mu.Lock()
 	if known, ok := c.byID[ch.id]; ok {
 		ch = known

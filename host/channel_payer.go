@@ -323,13 +323,16 @@ func (ch *channel) takeBatch() []*change {
 // update proposes the next state with a batch of changes. The caller holds
 // ch.mu, but lets go of it while the peer is asked.
 func (c *channels) update(ctx context.Context, ch *channel, batch []*change) error {
+	if err := c.finishPending(ctx, ch); err != nil {
+		return err
+	}
 	op, err := c.newOperation("update")
 	if err != nil {
 		return err
 	}
 	op.Changes.AuditHead = c.audit.current()
 	for _, w := range batch {
-		if w.add != nil {
+		if w.add != nil && !ch.holds(*w.add) {
 			op.Changes.Add = append(op.Changes.Add, *w.add)
 		}
 		if w.settle != nil {
@@ -337,10 +340,22 @@ func (c *channels) update(ctx context.Context, ch *channel, batch []*change) err
 			op.Receipts = append(op.Receipts, w.receipt)
 		}
 	}
-	if err := c.finishPending(ctx, ch); err != nil {
-		return err
+	if len(op.Changes.Add)+len(op.Changes.Settle) == 0 {
+		return nil
 	}
 	return c.propose(ctx, ch, op)
+}
+
+// holds reports whether the lock stands: it was in a proposal whose answer was
+// lost, and that has been finished. The caller holds ch.mu.
+func (ch *channel) holds(l core.Lock) bool {
+	old, ok := ch.state.Lock(l.Task, l.Attempt)
+	if !ok {
+		return false
+	}
+	want, err1 := core.LockDigest(l)
+	got, err2 := core.LockDigest(old)
+	return err1 == nil && err2 == nil && got == want
 }
 
 // finishPending sends an earlier proposal again that never came to an end: a
@@ -363,6 +378,15 @@ func (c *channels) finishPending(ctx context.Context, ch *channel) error {
 func (c *channels) propose(ctx context.Context, ch *channel, op operation) error {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
+	ch.mu.Unlock()
+	err := c.ensureSynced(ctx, ch.peer)
+	ch.mu.Lock()
+	if err != nil {
+		return err
+	}
+	if ch.stale {
+		return fmt.Errorf("channel %.8s: %s holds a newer state than this home, which may be a backup: %w", ch.id, ch.peer.Short(), core.ErrConflict)
+	}
 	if err := c.store.SetJSON(operationPrefix+ch.id, op); err != nil {
 		return err
 	}

@@ -51,17 +51,37 @@ func (c *channels) exchange(ctx context.Context, peer core.DID, f *peerpb.Frame)
 }
 
 func (c *channels) tryExchange(ctx context.Context, l *link, peer core.DID, f *peerpb.Frame) (*peerpb.Frame, error) {
-	if l.stream == nil {
-		s, err := c.dial(ctx, peer)
-		if err != nil {
-			return nil, fmt.Errorf("reach %s: %w", peer.Short(), err)
-		}
-		l.stream = s
-		if err := c.sendSyncs(ctx, l, peer); err != nil {
-			return nil, err
-		}
+	if err := c.connect(ctx, l, peer); err != nil {
+		return nil, err
 	}
 	return l.call(ctx, injectTrace(ctx, f))
+}
+
+// connect dials the peer where there is no stream, and begins that with a Sync.
+// The caller holds l.mu.
+func (c *channels) connect(ctx context.Context, l *link, peer core.DID) error {
+	if l.stream != nil {
+		return nil
+	}
+	s, err := c.dial(ctx, peer)
+	if err != nil {
+		return fmt.Errorf("reach %s: %w", peer.Short(), err)
+	}
+	l.stream = s
+	return c.sendSyncs(ctx, l, peer)
+}
+
+// ensureSynced returns once the peer has told where our channels with it stand,
+// on the stream that there is: nothing is signed before.
+func (c *channels) ensureSynced(ctx context.Context, peer core.DID) error {
+	l := c.link(peer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := c.connect(ctx, l, peer)
+	if err != nil {
+		l.drop()
+	}
+	return err
 }
 
 // call writes a frame and reads the answer. The caller holds l.mu.
@@ -97,6 +117,8 @@ func signedOf(answer *peerpb.Frame) ([]byte, error) {
 // adopts what it knows more: a proposal that it has countersigned, receipts of
 // locks that we have not settled. The caller holds l.mu.
 func (c *channels) sendSyncs(ctx context.Context, l *link, peer core.DID) error {
+	stop := l.stream.ResetOn(ctx)
+	defer stop()
 	for _, ch := range c.list() {
 		if ch.role != core.RolePayer || ch.peer != peer || ch.isClosed() {
 			continue
@@ -113,6 +135,12 @@ func (c *channels) sendSyncs(ctx context.Context, l *link, peer core.DID) error 
 		if s == nil {
 			return fmt.Errorf("sync with %s: %w", peer.Short(), errOf(answer))
 		}
+		if err := c.compare(ch, s.GetState()); err != nil {
+			return fmt.Errorf("sync with %s: %w", peer.Short(), err)
+		}
+		if s.GetReceipts() > core.MaxLocks {
+			return fmt.Errorf("sync with %s: %d receipts for at most %d locks: %w", peer.Short(), s.GetReceipts(), core.MaxLocks, core.ErrInvalid)
+		}
 		for range s.GetReceipts() {
 			f, err := l.stream.ReadFrame()
 			if err != nil {
@@ -121,6 +149,38 @@ func (c *channels) sendSyncs(ctx context.Context, l *link, peer core.DID) error 
 			c.takeReceipt(ch, f.GetReceipt().GetReceipt())
 		}
 	}
+	return nil
+}
+
+// compare notes when the payee shows a state that we signed and do not know of:
+// this home is older than the channel, and signs nothing more in it. Our last
+// proposal, whose answer was lost, is not such a state: it is sent again.
+func (c *channels) compare(ch *channel, raw []byte) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	state, err := ch.params.ParseState(raw)
+	if err != nil {
+		return err
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if state.Version <= ch.state.Version {
+		return nil
+	}
+	if err := core.Verify(state, c.network); err != nil {
+		return err
+	}
+	last, err := c.guard.signedLast(ch.id)
+	if err != nil {
+		return err
+	}
+	digest, err := core.Digest(state)
+	if err != nil || last == (guardEntry{state.Version, digest}) {
+		return err
+	}
+	c.log.Error("channel is newer than this home; it takes no more locks", "channel", short(ch.id), "peer", ch.peer.Short(), "version", state.Version)
+	ch.stale, ch.draining = true, true
 	return nil
 }
 
@@ -158,16 +218,14 @@ func (c *channels) takeReceipt(ch *channel, envelope []byte) {
 // that it answers: how a lock ends whose Offer was refused.
 func (c *channels) resync(ctx context.Context, ch *channel) error {
 	l := c.link(ch.peer)
+	sctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
 	l.mu.Lock()
 	err := func() error {
 		if l.stream == nil {
-			s, err := c.dial(ctx, ch.peer)
-			if err != nil {
-				return err
-			}
-			l.stream = s
+			return c.connect(sctx, l, ch.peer)
 		}
-		return c.sendSyncs(ctx, l, ch.peer)
+		return c.sendSyncs(sctx, l, ch.peer)
 	}()
 	if err != nil {
 		l.drop()

@@ -21,6 +21,17 @@ type guardEntry struct {
 	Digest  string `json:"digest"`
 }
 
+// signedLast answers what was signed last of a channel; the zero value where
+// nothing was.
+func (g *guard) signedLast(channel string) (guardEntry, error) {
+	var last guardEntry
+	err := g.store.GetJSON("guard/"+channel, &last)
+	if errors.Is(err, core.ErrNotFound) {
+		return guardEntry{}, nil
+	}
+	return last, err
+}
+
 // sign signs state once the guard holds it. The same document may be signed
 // again: Ed25519 gives the same bytes. Another one of its version, or an older
 // version, is core.ErrConflict.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 
 	"github.com/zerostate/zerostate/core"
@@ -199,5 +200,78 @@ func TestAClaimIsAnsweredWithTheReceiptsThatItLacks(t *testing.T) {
 		if s, err := n.payment.Status(t.Context(), core.StatusRequest{Channel: held.channel.id}); err != nil || !s[0].Disputed {
 			t.Errorf("%s: got %v, %v, want a dispute filed", n.cfg.Node.Name, s, err)
 		}
+	}
+}
+
+func TestAHomeFromABackupSignsNothing(t *testing.T) {
+	l := newLab(t, nil, nil)
+	if _, err := l.run(l.caller, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	ch, c := l.caller.channels.list()[0], l.caller.channels
+	backup, err := c.guard.signedLast(ch.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, raw := ch.state, ch.rawState()
+	if _, err := l.run(l.caller, "hello again"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.caller.store.SetJSON("guard/"+ch.id, backup); err != nil {
+		t.Fatal(err)
+	}
+	ch.mu.Lock()
+	ch.state, ch.raw = state, raw
+	ch.mu.Unlock()
+	link := c.link(l.provider.DID())
+	link.mu.Lock()
+	link.drop()
+	link.mu.Unlock()
+	if _, err := c.close(t.Context(), ch.id); !errors.Is(err, core.ErrConflict) {
+		t.Errorf("got %v, want ErrConflict", err)
+	}
+	if now, err := c.guard.signedLast(ch.id); err != nil || now != backup {
+		t.Errorf("got %v signed, %v, want %v", now, err, backup)
+	}
+	if ch.canLock(1) {
+		t.Error("the channel takes locks")
+	}
+}
+
+// mute answers a Sync with the promise of receipts that never come.
+type mute struct {
+	frames
+	reset chan struct{}
+	once  sync.Once
+	asked int
+}
+
+func (m *mute) WriteFrame(*peerpb.Frame) error { return nil }
+
+func (m *mute) ReadFrame() (*peerpb.Frame, error) {
+	if m.asked++; m.asked == 1 {
+		return &peerpb.Frame{Body: &peerpb.Frame_Sync{Sync: &peerpb.Sync{Receipts: 3}}}, nil
+	}
+	<-m.reset
+	return nil, core.ErrUnavailable
+}
+
+func (m *mute) Reset() {}
+
+func (m *mute) ResetOn(ctx context.Context) func() bool {
+	return context.AfterFunc(ctx, func() { m.once.Do(func() { close(m.reset) }) })
+}
+
+func TestASyncEndsWithItsContext(t *testing.T) {
+	l := newLab(t, nil, nil)
+	if _, err := l.run(l.caller, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := l.caller.channels
+	err := c.sendSyncs(ctx, &link{stream: &mute{reset: make(chan struct{})}}, l.provider.DID())
+	if !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 }
