@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -279,34 +280,39 @@ func (b *cardBook) announce(ctx context.Context, a *agent) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	p := a.card.Params()
-	signed := b.n.now()
-	r := &core.CardRecord{
-		Network: p.Network, DID: p.DID, Seq: p.Seq, CID: a.cid, Signed: core.MillisOf(signed),
-		Expires: minTime(core.TimeOf(signed.Add(recordLife)), p.Expires), SealKey: seal.Public, SealUntil: seal.Until,
+	key, err := base64.RawURLEncoding.DecodeString(seal.Public)
+	if err != nil {
+		return 0, fmt.Errorf("seal key: %w", err)
 	}
-	if len(a.cardBytes) <= core.MaxInlineCard {
-		r.Card = a.cardBytes
+	now := b.n.now()
+	raw, err := core.BuildRecord(core.RecordDraft{
+		Card: a.cardBytes, SealKey: key, SealUntil: seal.Until.Time(),
+		Life: min(recordLife, a.card.Params().Expires.Sub(now)),
+	}, a.signer, now)
+	if err != nil {
+		return 0, err
 	}
 	if _, err := b.n.addContent(ctx, a.cardBytes, true); err != nil {
 		return 0, err
 	}
-	if err := b.keep(a, r); err != nil {
-		return 0, err
-	}
-	return b.n.putRecord(ctx, r, a.record)
+	return b.put(ctx, a, raw)
 }
 
-// keep signs the record and writes the agent to the store.
-func (b *cardBook) keep(a *agent, r *core.CardRecord) error {
-	if err := core.Sign(r, a.signer); err != nil {
-		return err
+// put keeps the agent with its new record and puts that into the DHT.
+func (b *cardBook) put(ctx context.Context, a *agent, raw []byte) (int, error) {
+	r, err := core.Parse[core.CardRecord](raw)
+	if err != nil {
+		return 0, err
 	}
-	var err error
-	if a.record, err = core.Encode(r); err != nil {
-		return err
+	a.record, a.tombstone = raw, r.Tombstone()
+	if err := b.keep(a); err != nil {
+		return 0, err
 	}
-	a.tombstone = r.Tombstone()
+	return b.n.putRecord(ctx, r, raw)
+}
+
+// keep writes the agent to the store.
+func (b *cardBook) keep(a *agent) error {
 	rec := agentRecord{Name: a.name, Card: a.cardBytes, Record: a.record, Tombstone: a.tombstone}
 	for _, t := range a.templates {
 		tb, err := t.Bytes()
@@ -336,14 +342,16 @@ func (b *cardBook) revoke(ctx context.Context, nameOrDID string) (core.DID, []by
 	if old.tombstone {
 		return did, old.record, nil
 	}
-	now := core.MillisOf(b.n.now())
-	seq := max(now, old.card.Params().Seq+1)
-	r := &core.CardRecord{Network: b.n.cfg.Network.ID, DID: did, Seq: seq, Signed: seq}
-	dead := *old
-	if err := b.keep(&dead, r); err != nil {
+	now := b.n.now()
+	if last := old.card.Params().Seq.Time(); !now.After(last) {
+		now = last.Add(time.Millisecond)
+	}
+	raw, err := core.BuildTombstone(b.n.cfg.Network.ID, old.signer, nil, now)
+	if err != nil {
 		return "", nil, err
 	}
-	if _, err := b.n.putRecord(ctx, r, dead.record); err != nil {
+	dead := *old
+	if _, err := b.put(ctx, &dead, raw); err != nil {
 		return "", nil, err
 	}
 	b.n.log.Info("card revoked", "agent", old.name, "did", did)
@@ -434,13 +442,6 @@ func (b *cardBook) reissueAll(ctx context.Context) {
 			b.n.log.Warn("card not signed anew", "agent", a.name, "error", err)
 		}
 	}
-}
-
-func minTime(a, b core.Time) core.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 func firstN[T any](s []T, n int) []T { return s[:min(len(s), n)] }
