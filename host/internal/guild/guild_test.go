@@ -233,9 +233,14 @@ func TestOfferReplay(t *testing.T) {
 func TestReplaysForget(t *testing.T) {
 	r := NewReplays()
 	now := time.Unix(1000, 0)
+	sender := func(i int) core.DID { return core.DID("did " + strconv.Itoa(i/maxReplaysOf)) }
 	for i := range maxReplays {
-		if _, err := r.take("did", strconv.Itoa(i), "h", now.Add(time.Minute), now); err != nil {
+		if _, err := r.take(sender(i), strconv.Itoa(i), "h", now.Add(time.Minute), now); err != nil {
 			t.Fatal(err)
+		}
+		if i == maxReplaysOf-1 {
+			_, err := r.take(sender(i), "one more", "h", now.Add(time.Minute), now)
+			wantErr(t, "a sender's full share", err, core.ErrExhausted)
 		}
 	}
 	_, err := r.take("did", "one more", "h", now.Add(time.Minute), now)
@@ -244,8 +249,8 @@ func TestReplaysForget(t *testing.T) {
 	if repeated, err := r.take("did", "one more", "h", later.Add(time.Minute), later); err != nil || repeated {
 		t.Errorf("after the offers are void: got %t, %v", repeated, err)
 	}
-	if len(r.seen) != 1 {
-		t.Errorf("got %d ids, want 1", len(r.seen))
+	if len(r.seen) != 1 || len(r.of) != 1 {
+		t.Errorf("got %d ids of %d senders, want 1 of 1", len(r.seen), len(r.of))
 	}
 }
 

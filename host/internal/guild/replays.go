@@ -8,7 +8,12 @@ import (
 	"github.com/zerostate/zerostate/core"
 )
 
-const maxReplays = 1 << 16
+// maxReplays bounds the offers that are remembered at once, maxReplaysOf those
+// of one sender, so that no sender alone can fill the memory.
+const (
+	maxReplays   = 1 << 16
+	maxReplaysOf = 1 << 13
+)
 
 // Replays remembers offer ids until the offers are void. It is safe for
 // concurrent use. A node that restarts forgets: its journal of runs, which is
@@ -16,6 +21,7 @@ const maxReplays = 1 << 16
 type Replays struct {
 	mu   sync.Mutex
 	seen map[replayKey]replay
+	of   map[core.DID]int // how many each sender has in seen
 }
 
 type replayKey struct {
@@ -29,7 +35,7 @@ type replay struct {
 }
 
 // NewReplays returns an empty memory.
-func NewReplays() *Replays { return &Replays{seen: map[replayKey]replay{}} }
+func NewReplays() *Replays { return &Replays{seen: map[replayKey]replay{}, of: map[core.DID]int{}} }
 
 // take notes an offer and says whether this very one was here before. Another
 // offer under the same id is core.ErrDenied, a full memory core.ErrExhausted.
@@ -43,16 +49,29 @@ func (r *Replays) take(sender core.DID, id, hash string, notAfter, now time.Time
 		}
 		return true, nil
 	}
-	if len(r.seen) >= maxReplays {
-		for k, old := range r.seen {
-			if !now.Before(old.notAfter) {
-				delete(r.seen, k)
-			}
-		}
+	full := func() bool { return len(r.seen) >= maxReplays || r.of[sender] >= maxReplaysOf }
+	if full() {
+		r.expire(now)
 	}
-	if len(r.seen) >= maxReplays {
+	if full() {
 		return false, fmt.Errorf("%d offers are open: %w", len(r.seen), core.ErrExhausted)
+	}
+	if _, again := r.seen[key]; !again {
+		r.of[sender]++
 	}
 	r.seen[key] = replay{hash: hash, notAfter: notAfter}
 	return false, nil
+}
+
+// expire forgets the offers that are void. The caller holds r.mu.
+func (r *Replays) expire(now time.Time) {
+	for k, old := range r.seen {
+		if now.Before(old.notAfter) {
+			continue
+		}
+		delete(r.seen, k)
+		if r.of[k.sender]--; r.of[k.sender] == 0 {
+			delete(r.of, k.sender)
+		}
+	}
 }
