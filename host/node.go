@@ -218,7 +218,8 @@ func (n *Node) loadState(ctx context.Context, _ Deps) error {
 			DepositMicros: n.cfg.Policy.DepositMicros, MinDepositMicros: n.cfg.Serve.MinDepositMicro,
 			Currency: n.cfg.Policy.Currency, ChallengeWindow: n.cfg.Policy.ChallengeWindow,
 		},
-		now: n.now, rand: n.rand, log: n.log.Named("channel"),
+		spent: func(micros int64) error { return n.spend.settle(0, micros) },
+		now:   n.now, rand: n.rand, log: n.log.Named("channel"),
 	}
 	if err := n.channels.load(); err != nil {
 		return err
@@ -275,6 +276,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.publishConfigured(ctx); err != nil {
 		return err
 	}
+	n.keepReservations()
 	if n.channels != nil {
 		n.work.Go(func() { n.channels.resume(n.ctx) })
 	}

@@ -139,3 +139,42 @@ func (n *Node) pluginOf(kind core.Kind) (name, version string) {
 	}
 	return "unknown", "unknown"
 }
+
+// renewBefore is how long before its end a relay's slot is taken anew.
+const renewBefore = 5 * time.Minute
+
+// keepReservations holds a slot at every relay of the backbone, so that a
+// router's choice of a relay finds a way to us, whether or not others reach us
+// directly.
+func (n *Node) keepReservations() {
+	for _, relay := range n.backbone {
+		if relay == n.DID() {
+			continue
+		}
+		n.work.Go(func() {
+			for {
+				wait, err := n.reserve(relay)
+				if err != nil {
+					n.log.Debug("no slot at the relay", "relay", relay.Short(), "error", err)
+				}
+				select {
+				case <-time.After(wait):
+				case <-n.ctx.Done():
+					return
+				}
+			}
+		})
+	}
+}
+
+// reserve takes one slot and answers when to ask again.
+func (n *Node) reserve(relay core.DID) (time.Duration, error) {
+	const patience, again = 10 * time.Second, 30 * time.Second
+	ctx, cancel := context.WithTimeout(n.ctx, patience)
+	defer cancel()
+	until, err := n.net.Reserve(ctx, relay)
+	if err != nil {
+		return again, err
+	}
+	return max(until.Sub(n.now())-renewBefore, again), nil
+}
