@@ -30,6 +30,7 @@ type channels struct {
 	receipts *receiptBook
 	dial     func(ctx context.Context, peer core.DID) (frames, error)
 	terms    channelTerms
+	spent    func(micros int64) error // told of a charge that came by a Sync alone
 	now      func() time.Time
 	rand     io.Reader
 	log      hclog.Logger

@@ -210,8 +210,25 @@ func (c *channels) takeReceipt(ch *channel, envelope []byte) {
 			return
 		}
 	}
+	if err := c.countCharge(r, envelope); err != nil {
+		c.log.Error("charge of a sync not counted", "channel", short(ch.id), "error", err)
+		return
+	}
 	s := core.SettlementOf(r)
 	ch.queue = append(ch.queue, &change{settle: &s, receipt: envelope, done: make(chan error, 1)})
+}
+
+// countCharge counts, once, a charge that no task of ours has counted, and keeps
+// its receipt.
+func (c *channels) countCharge(r *core.Receipt, envelope []byte) error {
+	p := r.Predicate
+	if _, err := c.receipts.ofLock(p.Channel, p.Task, p.Attempt); !absent(err) {
+		return err
+	}
+	if err := c.spent(p.ChargeMicros); err != nil {
+		return err
+	}
+	return c.receipts.put(p.Task, p.Attempt, envelope)
 }
 
 // resync asks the payee of a channel where it stands and settles the receipts

@@ -139,13 +139,13 @@ func (d *desk) inputs(ctx context.Context) ([]contentRef, error) {
 	for i, in := range d.run.task.Spec.Inputs {
 		ref, err := d.input(ctx, i, in)
 		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", in.Name, err)
+			return nil, refusal(err, fmt.Sprintf("input %s: %s", in.Name, told(err)))
 		}
 		if ref.CID != cidOf(in.URI) || ref.SHA256 != in.Digest.SHA256 {
-			return nil, fmt.Errorf("input %s is not the content that the manifest names: %w", in.Name, core.ErrDenied)
+			return nil, refusal(core.ErrDenied, fmt.Sprintf("input %s is not the content that the manifest names", in.Name))
 		}
 		if total += ref.SizeBytes; total > int64(d.w.n.cfg.Serve.MaxInput) {
-			return nil, fmt.Errorf("the inputs are larger than serve.max_input: %w", core.ErrExhausted)
+			return nil, refusal(core.ErrExhausted, "the inputs are larger than serve.max_input")
 		}
 		out = append(out, ref)
 	}

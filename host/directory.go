@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -121,10 +122,22 @@ func (d *directory) resolve(ctx context.Context, did core.DID, minSeq core.Milli
 		d.forget(did)
 		return l, revoked(l.record)
 	}
-	d.mu.Lock()
-	d.fresh[did] = freshListing{listing: *l, until: d.n.now().Add(freshFor)}
-	d.mu.Unlock()
+	d.keep(did, l)
 	return l, nil
+}
+
+// maxFresh is how many confirmed cards are kept before those that have aged are
+// dropped.
+const maxFresh = 1024
+
+func (d *directory) keep(did core.DID, l *listing) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.n.now()
+	if len(d.fresh) >= maxFresh {
+		maps.DeleteFunc(d.fresh, func(_ core.DID, f freshListing) bool { return now.After(f.until) })
+	}
+	d.fresh[did] = freshListing{listing: *l, until: now.Add(freshFor)}
 }
 
 func revoked(r *core.CardRecord) error {

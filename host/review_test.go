@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -273,5 +274,51 @@ func TestASyncEndsWithItsContext(t *testing.T) {
 	err := c.sendSyncs(ctx, &link{stream: &mute{reset: make(chan struct{})}}, l.provider.DID())
 	if !errors.Is(err, core.ErrUnavailable) {
 		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+}
+
+func TestAChargeThatOnlyASyncBringsIsCountedOnce(t *testing.T) {
+	l := newLab(t, nil, nil)
+	r, err := l.run(l.caller, "hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := l.caller.channels
+	signed, err := core.ParseReceipt(r.Receipt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spent := func() int64 {
+		micros, err := l.caller.spend.spent()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return micros
+	}
+	count := func() {
+		if err := c.countCharge(signed.Receipt, r.Receipt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if count(); spent() != r.Charge {
+		t.Errorf("got %d spent, want the task's %d: its own settling counted it", spent(), r.Charge)
+	}
+	signed.Receipt.Predicate.Attempt++ // one that no task of ours has settled
+	if count(); spent() != 2*r.Charge {
+		t.Errorf("got %d spent, want %d", spent(), 2*r.Charge)
+	}
+}
+
+func TestARequesterReadsNoPaths(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("open /home/me/.zerostate/content/x: %w", core.ErrNotFound), "not_found"},
+		{fmt.Errorf("input doc: %w", refusal(core.ErrDenied, "not the content")), "not the content"},
+	} {
+		if got := told(c.err); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
 	}
 }

@@ -1,10 +1,12 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -240,6 +242,12 @@ func (c *channels) paidBy(id string, peer core.DID) bool {
 // what we say of the peer's own document.
 func reasonOf(err error) string { return p2p.EncodeError(err).GetReason() }
 
+// told is reasonOf, or the sentinel where there is no more to say.
+func told(err error) string {
+	e := p2p.EncodeError(err)
+	return cmp.Or(e.GetReason(), strings.ToLower(e.GetSentinel()))
+}
+
 // room refuses a peer that has too many tasks here, and a full queue.
 func (w *worker) room(peer core.DID) error {
 	total := 0
@@ -370,7 +378,12 @@ func (w *worker) perform(ctx context.Context, run *workerRun, desk *desk, r *rin
 	w.mu.Unlock()
 	started := core.TimeOf(w.n.now())
 	result, outputs := w.execute(ctx, run, desk, r)
-	if err := w.finish(ctx, run, result, outputs, started); err != nil {
+	err := w.finish(ctx, run, result, outputs, started)
+	if err != nil && len(run.entry.Receipt) == 0 { // a result that no receipt can hold: the lock must end all the same
+		w.n.logger(ctx).Error("result not receipted", "task", short(run.entry.Key.Task), "error", err)
+		err = w.finish(ctx, run, core.RunResult{Outcome: core.OutcomeLost, Reason: "the executor's result does not hold"}, nil, started)
+	}
+	if err != nil {
 		run.err = err
 		w.n.logger(ctx).Error("receipt not written", "task", short(run.entry.Key.Task), "error", err)
 	}
@@ -386,7 +399,8 @@ func (w *worker) execute(ctx context.Context, run *workerRun, desk *desk, r *rin
 	}
 	inputs, err := desk.inputs(ctx)
 	if err != nil {
-		return didNotRun(ctx, core.OutcomeInput, err), nil
+		w.n.logger(ctx).Info("input did not come", "task", short(run.entry.Key.Task), "error", err)
+		return didNotRun(ctx, core.OutcomeInput, errors.New(told(err))), nil
 	}
 	select {
 	case w.slots <- struct{}{}:
@@ -400,10 +414,12 @@ func (w *worker) execute(ctx context.Context, run *workerRun, desk *desk, r *rin
 		return r.send(&peerpb.Event{Stream: stream, Bytes: data})
 	})
 	if err != nil {
-		return didNotRun(ctx, core.OutcomeRefused, err), nil
+		w.n.logger(ctx).Warn("guest not run", "task", short(run.entry.Key.Task), "error", err)
+		return didNotRun(ctx, core.OutcomeRefused, errors.New("executor: "+told(err))), nil
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, errNodeStops) || errors.Is(cause, errLockExpired) {
-		return didNotRun(ctx, core.OutcomeLost, cause), nil // ended by us, not by its requester: nothing is charged
+	ours := context.Cause(ctx)
+	if result.Outcome == core.OutcomeCancelled && (errors.Is(ours, errNodeStops) || errors.Is(ours, errLockExpired)) {
+		return didNotRun(ctx, core.OutcomeLost, ours), nil // not ended by its requester: nothing is charged
 	}
 	return result, outputs
 }

@@ -103,6 +103,10 @@ func (t *taskRun) settle(ctx context.Context) (string, error) {
 		r.ExitCode = *p.ExitCode
 	}
 	r.Outputs, r.Stdout, r.Stderr = t.back.list(), t.back.stdout, t.back.stderr
+	charge := p.ChargeMicros
+	if _, err := t.n.receipts.ofLock(p.Channel, p.Task, p.Attempt); err == nil {
+		charge = 0 // a Sync brought the receipt before the task's stream did, and counted it
+	}
 	if err := t.n.receipts.put(p.Task, p.Attempt, envelope); err != nil {
 		return "", err
 	}
@@ -115,7 +119,7 @@ func (t *taskRun) settle(ctx context.Context) (string, error) {
 		r.Settled = err.Error()
 		t.n.logger(ctx).Warn("payment goes with the next sync", "task", short(p.Task), "error", err)
 	}
-	if err := t.n.spend.settle(t.reserved, p.ChargeMicros); err != nil {
+	if err := t.n.spend.settle(t.reserved, charge); err != nil {
 		return "", err
 	}
 	t.reserved = 0
