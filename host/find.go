@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -133,10 +134,11 @@ func (n *Node) askIndexes(ctx context.Context, q FindQuery) (map[string][]report
 			return
 		}
 		nodes = append(nodes, node)
-		for _, h := range hits {
-			r := report{node: node, hit: h, score: min(max(h.GetScore(), -1), 1)}
+		for _, h := range firstN(hits, int(want.GetK())) {
 			key := offerKey(h)
-			reports[key] = append(reports[key], r)
+			if !slices.ContainsFunc(reports[key], func(r report) bool { return r.node == node }) { // one voice each
+				reports[key] = append(reports[key], report{node: node, hit: h, score: cosine(h.GetScore())})
+			}
 		}
 	}
 	var wg sync.WaitGroup
@@ -158,6 +160,14 @@ func (n *Node) askIndexes(ctx context.Context, q FindQuery) (map[string][]report
 	}
 	slices.Sort(nodes)
 	return reports, nodes, nil
+}
+
+// cosine is a reported similarity within its bounds; no number is the least.
+func cosine(score float64) float64 {
+	if math.IsNaN(score) {
+		return -1
+	}
+	return min(max(score, -1), 1)
 }
 
 func (n *Node) askIndex(ctx context.Context, node core.DID, q *peerpb.Query) ([]*peerpb.Hit, error) {
@@ -220,14 +230,18 @@ func didOf(r report) core.DID {
 func (n *Node) confirm(ctx context.Context, q FindQuery, rs []report) (*Hit, error) {
 	var best *listing
 	var bad error
+	var heard []report // whose papers verify; the others' scores do not count
 	for _, r := range rs {
 		l, err := n.directory.read(ctx, r.hit.GetRecord(), r.hit.GetCard())
-		switch {
-		case err != nil:
+		if err != nil {
 			bad = err
-		case l.record.Tombstone():
+			continue
+		}
+		if l.record.Tombstone() {
 			return nil, revoked(l.record)
-		case best == nil || best.record.Seq < l.record.Seq:
+		}
+		heard = append(heard, r)
+		if best == nil || best.record.Seq < l.record.Seq {
 			best = l
 		}
 	}
@@ -252,7 +266,7 @@ func (n *Node) confirm(ctx context.Context, q FindQuery, rs []report) (*Hit, err
 	default:
 		best.evidence = Evidence{Seq: best.record.Seq, Age: n.now().Sub(best.record.Signed.Time())}
 	}
-	return n.hit(best, rs)
+	return n.hit(best, heard)
 }
 
 func (n *Node) hit(l *listing, rs []report) (*Hit, error) {
