@@ -273,6 +273,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.cfg.HasRole(config.RoleRelay) {
 		n.provideCapability("relay", n.cfg.Node.Region)
 	}
+	if n.worker != nil && n.cfg.Policy.AllowRelay {
+		n.reserveSlots(n.ctx)
+	}
 	if err := n.publishConfigured(ctx); err != nil {
 		return err
 	}

@@ -98,6 +98,38 @@ func (n *Node) staticPaths() []string {
 	return out
 }
 
+// reserveRetry is how long a relay that gave no slot is left alone.
+const reserveRetry = 30 * time.Second
+
+// reserveSlots keeps a slot at every relay of the backbone, so that those who
+// hire here may come by way of it; it ends with ctx.
+func (n *Node) reserveSlots(ctx context.Context) {
+	for _, relay := range n.backbone {
+		if relay != n.DID() {
+			n.work.Go(func() { n.reserveAt(ctx, relay) })
+		}
+	}
+}
+
+func (n *Node) reserveAt(ctx context.Context, relay core.DID) {
+	for {
+		wait := reserveRetry
+		call, cancel := context.WithTimeout(ctx, 10*time.Second)
+		until, err := n.net.Reserve(call, relay)
+		cancel()
+		if err != nil {
+			n.log.Debug("no slot at the relay", "relay", relay.Short(), "error", err)
+		} else {
+			wait = max(until.Sub(n.now())/2, wait)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // explain is a decision in a line.
 func explain(d core.RouteDecision) string {
 	path := d.Path

@@ -120,9 +120,14 @@ func TestATaskGoesByTheRelayThatTheRouterChose(t *testing.T) {
 	caller := w.start(backbone(w.config("caller", config.RoleEdge)))
 	did := provider.cards.list()[0].signer.DID()
 	nowhere := core.DIDOf(otherKey(9))
-	if _, err := provider.net.Reserve(t.Context(), relay.DID()); err != nil { // on the loopback nobody is unreachable
-		t.Fatal(err)
-	}
+	eventually(t, "the provider has a slot at the relay", func() bool {
+		s, err := caller.net.OpenVia(t.Context(), provider.DID(), string(relay.DID()), p2p.ProtocolTask)
+		if err != nil {
+			return false
+		}
+		s.Reset()
+		return true
+	})
 	for _, c := range []struct {
 		name     string
 		path     core.DID
