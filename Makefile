@@ -33,8 +33,8 @@ endif
 	@$(MAKE) --no-print-directory build
 	ZEROSTATE_BIN=$(CURDIR)/bin go test $(RACE) -timeout 14m ./...
 ifneq ($(RACE),)
-	@echo "every bit of a card and a receipt, which takes minutes under the race detector:"
-	go test -run EveryBit ./core
+	@echo "without the race detector, which would take minutes: every bit of a card and a receipt, recall over 10k vectors"
+	go test -run 'EveryBit|EveryByte|RecallClustered' ./core ./plugins/index-hnsw/hnsw
 endif
 	cd examples && go test ./...
 	cd test/interop && go test ./...

@@ -117,8 +117,8 @@ func recall(tb testing.TB, x *Index, queries [][]float32, filter []Condition, pa
 
 func TestRecallClustered(t *testing.T) {
 	n := 10000
-	if testing.Short() {
-		n = 3000
+	if testing.Short() || raceDetector { // `make test` runs this once more without the detector
+		n = 2000
 	}
 	vectors := clustered(n+100, 32, 7)
 	x := build(t, Config{Seed: 1, EfConstruction: 64}, vectors[:n], nil)
