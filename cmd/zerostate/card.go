@@ -156,7 +156,7 @@ func (a *app) cardResolveCommand() *cobra.Command {
 
 func (a *app) showResolved(w io.Writer, r *nodev1.ResolveResponse) error {
 	e := r.GetEvidence()
-	a.note("seq %d, %d of %d nodes agree (%s), %.1f ms", e.GetSeq(), e.GetHolders(), e.GetAsked(), e.GetBasis(), e.GetLatencyMs())
+	a.note("seq %d, held by %d nodes of %d that were asked (%s), %.1f ms", e.GetSeq(), e.GetHolders(), max(e.GetAsked(), e.GetHolders()), e.GetBasis(), e.GetLatencyMs())
 	card, err := core.ParseCard(r.GetCard())
 	if err != nil {
 		return err

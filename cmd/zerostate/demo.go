@@ -14,11 +14,13 @@ import (
 	"github.com/zerostate/zerostate/cmd/zerostate/internal/localnet"
 	"github.com/zerostate/zerostate/cmd/zerostate/internal/term"
 	"github.com/zerostate/zerostate/cmd/zerostate/internal/traces"
+	"github.com/zerostate/zerostate/core"
 )
 
 // demoOptions are the flags of demo.
 type demoOptions struct {
 	keep  bool
+	force bool
 	input string
 	out   string
 	set   []string
@@ -46,6 +48,7 @@ executor=wasm-interpreter, embedder=local-64, payment=builtin:fake.`,
 	f.BoolVar(&o.keep, "keep", false, "leave the network running until ctrl-c, and say what to try next")
 	f.StringVar(&o.input, "input", "", "a file of yours that an agent is hired for too")
 	f.StringVar(&o.out, "out", "", "directory that keeps outputs and receipts")
+	f.BoolVar(&o.force, "force", false, "overwrite what an earlier demo left under --out")
 	f.StringArrayVar(&o.set, "config-set", nil, "one setting of every node, path=value; may be repeated")
 	f.StringArrayVar(&o.use, "use", nil, "one word of every node's configuration, KIND=NAME; may be repeated")
 	return c
@@ -70,17 +73,18 @@ type demoRun struct {
 }
 
 func (a *app) demo(ctx context.Context, o *demoOptions) error {
-	d := &demoRun{a: a, o: o, done: newDemoOutput()}
-	if o.input != "" {
-		if _, err := os.Stat(o.input); err != nil {
-			return notFound(err) // before anything starts
-		}
+	d := &demoRun{a: a, o: o, done: newDemoOutput(), pids: map[int]string{}}
+	err := o.check() // before anything starts
+	if err != nil {
+		return err
 	}
-	var err error
 	if d.dir, err = privateDir(); err != nil {
 		return err
 	}
 	err = d.run(ctx)
+	if ctx.Err() != nil { // ctrl-c in the middle of the tour is no failure of the network
+		return errors.Join(errInterrupted, d.end(ctx, true))
+	}
 	if err != nil {
 		return errors.Join(err, d.end(ctx, false))
 	}
@@ -90,7 +94,7 @@ func (a *app) demo(ctx context.Context, o *demoOptions) error {
 		}
 		d.suggest()
 		<-ctx.Done()
-		return d.end(ctx, true)
+		return errors.Join(d.verdict(), d.end(ctx, true))
 	}
 	if err := d.end(ctx, true); err != nil {
 		d.bad = append(d.bad, err.Error())
@@ -98,8 +102,47 @@ func (a *app) demo(ctx context.Context, o *demoOptions) error {
 	if err := d.report(); err != nil {
 		return err
 	}
+	return d.verdict()
+}
+
+// errInterrupted ends a demo whose user wants no more of it.
+var errInterrupted = errors.New("interrupted; every process has been ended")
+
+// verdict is the exit code of a tour that has been reported.
+func (d *demoRun) verdict() error {
 	if !d.done.OK {
 		return &statusError{exitOther}
+	}
+	return nil
+}
+
+// check wants an input that is a file and can be read, and an --out in which
+// nothing would be overwritten.
+func (o *demoOptions) check() error {
+	if o.input != "" {
+		if info, err := os.Stat(o.input); err != nil {
+			return notFound(err)
+		} else if !info.Mode().IsRegular() {
+			return fmt.Errorf("--input %s is not a file: %w", o.input, core.ErrInvalid)
+		}
+		f, err := os.Open(o.input)
+		if err != nil {
+			return notFound(err)
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	if o.out == "" {
+		return nil
+	}
+	if info, err := os.Stat(o.out); err == nil && !info.IsDir() {
+		return fmt.Errorf("--out %s is not a directory: %w", o.out, core.ErrInvalid)
+	}
+	if there, err := filepath.Glob(filepath.Join(o.out, "[0-9][0-9]-*", receiptName)); err != nil {
+		return fmt.Errorf("--out %s: %w: %w", o.out, err, core.ErrInvalid)
+	} else if len(there) > 0 && !o.force {
+		return fmt.Errorf("%s is there already; choose another --out or allow it with --force: %w", there[0], core.ErrExists)
 	}
 	return nil
 }
@@ -164,6 +207,9 @@ func (d *demoRun) start(ctx context.Context) error {
 		return err
 	}
 	if d.cards, err = publishAgents(ctx, d.net, dirs); err != nil {
+		return err
+	}
+	if err := awaitPrepared(ctx, d.net); err != nil {
 		return err
 	}
 	d.say("published %d agent cards on 3 providers; the index node has found them", len(d.cards))

@@ -103,17 +103,16 @@ func publishAgents(ctx context.Context, net *localnet.Net, dirs []string) ([]*ag
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	if err := awaitIndex(ctx, net.Node("index"), offers); err != nil {
-		return nil, err
-	}
-	return cards, awaitPrepared(ctx, providers)
+	return cards, awaitIndex(ctx, net.Node("index"), offers)
 }
 
 // awaitPrepared waits until the executors have compiled every module: the tour
 // shows what the network takes, not the compiler. An executor that can not tell
 // in time is not waited for: its first task waits instead.
-func awaitPrepared(ctx context.Context, providers []*localnet.Node) error {
+func awaitPrepared(ctx context.Context, net *localnet.Net) error {
 	const patience, every = 30 * time.Second, 50 * time.Millisecond
+	providers := []*localnet.Node{net.Node("provider-1"), net.Node("provider-2"), net.Node("provider-3")}
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(every)
@@ -122,8 +121,11 @@ func awaitPrepared(ctx context.Context, providers []*localnet.Node) error {
 		waiting := 0
 		for _, node := range providers {
 			list, err := node.Client.Card.List(ctx, connect.NewRequest(&nodev1.CardListRequest{}))
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("cards of %s: %w", node.Name, err)
+			}
+			if err != nil {
+				return outer.Err()
 			}
 			for _, c := range list.Msg.GetCards() {
 				if !c.GetPrepared() {
@@ -137,10 +139,7 @@ func awaitPrepared(ctx context.Context, providers []*localnet.Node) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return nil
-			}
-			return context.Cause(ctx)
+			return outer.Err()
 		}
 	}
 }

@@ -48,9 +48,12 @@ func (d *demoRun) hire(ctx context.Context, i int, j job, files map[string]strin
 	result, err := runTask(ctx, caller, req, func(stepOutput) {}, func(*nodev1.StreamEvent) error { return nil })
 	took := time.Since(start)
 	if result == nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		d.bad = append(d.bad, fmt.Sprintf("%q: %s", j.query, client.Message(err)))
 		d.say("  FAILED  %q: %s", j.query, client.Message(err))
-		return ctx.Err()
+		return nil
 	}
 	t, err := d.keep(ctx, i, j, result)
 	if err != nil {

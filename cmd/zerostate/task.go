@@ -18,7 +18,7 @@ import (
 
 func (a *app) taskCommand() *cobra.Command {
 	return group("task", "Validate, run, watch and cancel tasks",
-		a.taskValidateCommand(), a.taskSchemaCommand(), a.taskRunCommand(), a.taskStatusCommand(), a.taskCancelCommand(), a.taskLogsCommand())
+		a.taskValidateCommand(), a.taskSchemaCommand(), a.taskRunCommand(), a.taskStatusCommand(), a.taskListCommand(), a.taskCancelCommand(), a.taskLogsCommand())
 }
 
 type validateOutput struct {
@@ -84,6 +84,18 @@ func (a *app) taskStatusCommand() *cobra.Command {
 				}
 				return a.taskStatus(c.Context(), n, args[0])
 			})
+		},
+	}
+	c.Flags().Int64Var(&limit, "limit", 20, "how many tasks to list")
+	return c
+}
+
+func (a *app) taskListCommand() *cobra.Command {
+	var limit int64
+	c := &cobra.Command{
+		Use: "list", Short: "Show the newest tasks, as status without a TASK does", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.with(func(n *client.Client) error { return a.listTasks(c.Context(), n, limit) })
 		},
 	}
 	c.Flags().Int64Var(&limit, "limit", 20, "how many tasks to list")

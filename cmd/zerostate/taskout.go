@@ -115,12 +115,10 @@ func (o *taskOutput) write(w io.Writer) error {
 		t.Row("receipt", o.ReceiptPath)
 	}
 	t.Row("charged", fmt.Sprintf("%s %s of at most %s, %s", term.Micros(o.ChargedMicros), o.Currency, term.Micros(o.MaxMicros), o.Settled))
-	t.Row("reputation", fmt.Sprintf("%.3f before, %.3f after", o.ReputationBefore, o.ReputationAfter))
-	path := o.Path
-	if path != "direct" {
-		path = "relay " + short(path)
+	if o.ReputationBefore != 0 || o.ReputationAfter != 0 {
+		t.Row("reputation", fmt.Sprintf("%.3f before, %.3f after", o.ReputationBefore, o.ReputationAfter))
 	}
-	t.Row("way", path)
+	t.Row("way", wayText(o.Path))
 	var steps []string
 	for _, s := range o.Steps {
 		steps = append(steps, fmt.Sprintf("%s %.1f", s.Name, s.Ms))
@@ -128,4 +126,18 @@ func (o *taskOutput) write(w io.Writer) error {
 	t.Row("steps, ms", strings.Join(steps, ", "))
 	t.Row("trace", o.TraceID)
 	return t.Write(w)
+}
+
+// wayText says for people how a task went to its worker.
+func wayText(path string) string {
+	switch path {
+	case "":
+		return "none taken"
+	case "local":
+		return "on this node"
+	case "direct":
+		return path
+	default:
+		return "relay " + short(path)
+	}
 }

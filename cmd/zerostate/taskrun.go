@@ -204,7 +204,7 @@ func (a *app) hire(ctx context.Context, n *client.Client, o *runOptions, out *ou
 		return err
 	}
 	t := newTaskOutput(result)
-	if out != nil && len(result.GetReceipt()) > 0 {
+	if out != nil && len(result.GetReceipt())+len(result.GetOutputs()) > 0 {
 		if err := fetchOutputs(ctx, n, result, out, t); err != nil {
 			return err
 		}
@@ -254,13 +254,16 @@ func runTask(ctx context.Context, n *client.Client, req *nodev1.RunRequest, step
 	return result, nil
 }
 
-// fetchOutputs writes the receipt and the outputs that hold something.
+// fetchOutputs writes the receipt, where there is one (a task of an agent of our
+// own has none), and the outputs that hold something.
 func fetchOutputs(ctx context.Context, n *client.Client, r *nodev1.TaskResult, out *outDir, t *taskOutput) error {
 	var err error
-	t.ReceiptPath, err = out.write(receiptName, func(w io.Writer) error {
-		_, err := w.Write(r.GetReceipt())
-		return err
-	})
+	if len(r.GetReceipt()) > 0 {
+		t.ReceiptPath, err = out.write(receiptName, func(w io.Writer) error {
+			_, err := w.Write(r.GetReceipt())
+			return err
+		})
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -32,11 +33,12 @@ type testnetOutput struct {
 
 func (a *app) testnetCommand() *cobra.Command {
 	var dir string
-	var set []string
+	var set, agents []string
 	up := &cobra.Command{
 		Use: "up", Short: "Start a local network of six nodes that keeps running", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.testnetUp(c.Context(), dir, set) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.testnetUp(c.Context(), dir, set, agents) },
 	}
+	up.Flags().StringArrayVar(&agents, "agent", nil, "publish only this example agent; may be repeated")
 	up.Flags().StringArrayVar(&set, "set", nil, "one setting of every node, path=value; may be repeated")
 	down := &cobra.Command{
 		Use: "down", Short: "End the local network and remove its directory", Args: cobra.NoArgs,
@@ -57,7 +59,7 @@ func (a *app) testnetCommand() *cobra.Command {
 	return g
 }
 
-func (a *app) testnetUp(ctx context.Context, dir string, set []string) error {
+func (a *app) testnetUp(ctx context.Context, dir string, set, only []string) error {
 	if _, err := settings(set); err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (a *app) testnetUp(ctx context.Context, dir string, set []string) error {
 		return err
 	}
 	opts.Detach = true
-	agents, err := agentDirs(opts.Exe)
+	agents, err := someAgents(opts.Exe, only)
 	if err != nil {
 		return err
 	}
@@ -89,6 +91,20 @@ func (a *app) testnetUp(ctx context.Context, dir string, set []string) error {
 		return errors.Join(err, net.Stop(context.WithoutCancel(ctx)))
 	}
 	return a.showTestnet(out)
+}
+
+// someAgents are the example agents of these names, all where there is none.
+func someAgents(exe string, names []string) ([]string, error) {
+	dirs, err := agentDirs(exe)
+	if err != nil || len(names) == 0 {
+		return dirs, err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(dirs, func(d string) bool { return filepath.Base(d) == name }) {
+			return nil, fmt.Errorf("no example agent %q beside the binary: %w", name, core.ErrNotFound)
+		}
+	}
+	return slices.DeleteFunc(dirs, func(d string) bool { return !slices.Contains(names, filepath.Base(d)) }), nil
 }
 
 func readTestnet(dir string) (*testnetOutput, error) {

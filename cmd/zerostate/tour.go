@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
@@ -234,7 +235,7 @@ func matchAgent(path string, data []byte) (agent, name string, check func(in, ou
 		return "tojson", "doc", isJSON
 	case (ext == ".png" || ext == ".jpg" || ext == ".jpeg" || ext == ".gif") && isImage(data):
 		return "thumbnail", "image", isPNG
-	case ext == ".zip" || ext == ".tar" || ext == ".tgz" || strings.HasSuffix(strings.ToLower(path), ".tar.gz"):
+	case isArchive(data):
 		return "archive", "archive", isJSON
 	case (ext == ".txt" || ext == ".text" || ext == ".log" || ext == ".rst" || ext == ".go") && utf8.Valid(data):
 		return "wordcount", "text", isJSON
@@ -245,6 +246,20 @@ func matchAgent(path string, data []byte) (agent, name string, check func(in, ou
 func isTable(data []byte) bool {
 	rows, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
 	return err == nil && len(rows) > 1
+}
+
+// isArchive says whether data is a zip or tar file, or a gzipped one, whatever its
+// name.
+func isArchive(data []byte) bool {
+	if zr, err := gzip.NewReader(bytes.NewReader(data)); err == nil {
+		_, err := tar.NewReader(zr).Next()
+		return err == nil
+	}
+	if _, err := zip.NewReader(bytes.NewReader(data), int64(len(data))); err == nil {
+		return true
+	}
+	_, err := tar.NewReader(bytes.NewReader(data)).Next()
+	return err == nil
 }
 
 func isImage(data []byte) bool {
