@@ -1,11 +1,7 @@
-// Package e2e holds tests of whole networks of real processes. Start at
-// TestDemo: it runs `zerostate demo` as a stranger would and holds what it prints
-// to the contract. Skipped with -short.
 package e2e
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,12 +9,10 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/zerostate/zerostate/core"
 )
@@ -68,49 +62,6 @@ type report struct {
 	TraceID   string             `json:"trace_id"`
 }
 
-// root is the repository.
-func root(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// binary is bin/zerostate, built with its plugins and agents by make build.
-func binary(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("runs a network of processes")
-	}
-	cmd := exec.CommandContext(t.Context(), "make", "-s", "build")
-	cmd.Dir = root(t)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("make build: %v\n%s", err, out)
-	}
-	return filepath.Join(root(t), "bin", "zerostate")
-}
-
-// run runs zerostate and returns stdout and the exit code.
-func run(t *testing.T, bin string, args ...string) (stdout []byte, code int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, bin, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &out, &errs
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", strings.Join(args, " "), err)
-	}
-	if errs.Len() > 0 {
-		t.Logf("%s: stderr:\n%s", args[0], errs.String())
-	}
-	return out.Bytes(), cmd.ProcessState.ExitCode()
-}
-
 // demo runs the tour and reads its one JSON object.
 func demo(t *testing.T, bin string, args ...string) *report {
 	t.Helper()
@@ -150,7 +101,13 @@ func TestDemo(t *testing.T) {
 	if len(r.TraceID) != 32 {
 		t.Errorf("trace_id: got %q", r.TraceID)
 	}
-	checkReceiptCommand(t, bin, r.Tasks[0].Receipt)
+	if left := mentioning(filepath.Dir(r.Nodes[0].Home)); len(left) > 0 {
+		t.Errorf("processes of the network are left: %v", left)
+	}
+	checkReceiptCommands(t, bin, r)
+	if _, code := run(t, bin, "demo", "--out", out); code != 113 {
+		t.Errorf("a second demo over the same --out: got exit code %d, want 113", code)
+	}
 }
 
 func checkNodes(t *testing.T, r *report) {
@@ -255,17 +212,24 @@ func checkSteps(t *testing.T, r *report) {
 		}
 		steps[s.Name][s.Task]++
 	}
-	if got := len(steps["join"]); got != len(r.Nodes) {
-		t.Errorf("join: got %d, want %d", got, len(r.Nodes))
+	for _, n := range r.Nodes {
+		if steps["join"][n.Name] != 1 {
+			t.Errorf("join of %s: got %d entries, want 1", n.Name, steps["join"][n.Name])
+		}
 	}
-	if got := len(steps["publish"]); got < 8 {
-		t.Errorf("publish: got %d cards, want 8 at least", got)
+	if got := len(steps["publish"]); got < 8 || len(steps["join"]) != len(r.Nodes) {
+		t.Errorf("got %d cards published, %d nodes joined; want 8 at least, %d", got, len(steps["join"]), len(r.Nodes))
+	}
+	for card, n := range steps["publish"] {
+		if n != 1 {
+			t.Errorf("publish of %s: got %d entries, want 1", card, n)
+		}
 	}
 	for _, name := range []string{"find", "escrow", "form", "route", "execute", "settle", "dissolve", "verify"} {
 		total := 0
 		for task, n := range steps[name] {
 			total += n
-			if n != 1 && name != "find" {
+			if n != 1 {
 				t.Errorf("%s of %s: got %d entries, want 1", name, task, n)
 			}
 		}
@@ -292,13 +256,16 @@ func checkMoney(t *testing.T, r *report) {
 	}
 }
 
-// checkReceiptCommand runs receipt verify on a good receipt and on broken ones.
-func checkReceiptCommand(t *testing.T, bin, path string) {
+// checkReceiptCommands runs receipt verify, with no node running, on the good
+// receipts and on broken ones.
+func checkReceiptCommands(t *testing.T, bin string, r *report) {
 	t.Helper()
-	if stdout, code := run(t, bin, "receipt", "verify", path); code != 0 {
-		t.Errorf("receipt verify: exit code %d\n%s", code, stdout)
+	for _, task := range r.Tasks {
+		if stdout, code := run(t, bin, "receipt", "verify", task.Receipt); code != 0 {
+			t.Errorf("receipt verify %s: exit code %d\n%s", task.Receipt, code, stdout)
+		}
 	}
-	good, err := os.ReadFile(path)
+	good, err := os.ReadFile(r.Tasks[0].Receipt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,13 +279,5 @@ func checkReceiptCommand(t *testing.T, bin, path string) {
 		if _, code := run(t, bin, "receipt", "verify", broken); code == 0 {
 			t.Errorf("receipt verify: byte %d has a flipped bit, got exit code 0", at)
 		}
-	}
-}
-
-// TestDemoSwaps runs the same tour with one word changed.
-func TestDemoSwaps(t *testing.T) {
-	bin := binary(t)
-	for _, use := range []string{"index=exact", "executor=wasm-interpreter", "payment=builtin:fake", "embedder=local-64"} {
-		t.Run(use, func(t *testing.T) { demo(t, bin, "--use", use) })
 	}
 }
