@@ -184,7 +184,7 @@ func (d *desk) tryFetch(ctx context.Context, in core.TaskInput) (contentRef, err
 	ctx, cancel := context.WithTimeout(ctx, in.Timeout())
 	defer cancel()
 	content := d.w.n.net.Content()
-	r, err := content.Open(ctx, cidOf(in.URI), int64(d.w.n.cfg.Serve.MaxInput))
+	r, err := content.OpenPublic(ctx, cidOf(in.URI), int64(d.w.n.cfg.Serve.MaxInput))
 	if err != nil {
 		return contentRef{}, err
 	}

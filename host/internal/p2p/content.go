@@ -154,15 +154,21 @@ func (c *Content) Has(ctx context.Context, id string) (here, public bool, err er
 // core.ErrExhausted for more than maxBytes, core.ErrInvalid for what is no file,
 // core.ErrUnavailable where a block does not come within 30 s.
 func (c *Content) Open(ctx context.Context, id string, maxBytes int64) (io.ReadCloser, error) {
-	return c.open(ctx, id, maxBytes, false)
+	return c.open(ctx, id, maxBytes, c.nodes(false), false)
+}
+
+// OpenPublic is Open without the private content that lies here: for a CID that
+// somebody else names, who may know no more of the content than its digest.
+func (c *Content) OpenPublic(ctx context.Context, id string, maxBytes int64) (io.ReadCloser, error) {
+	return c.open(ctx, id, maxBytes, blockservice.New(c.public, c.swap), false)
 }
 
 // OpenLocal is Open without the network.
 func (c *Content) OpenLocal(ctx context.Context, id string, maxBytes int64) (io.ReadCloser, error) {
-	return c.open(ctx, id, maxBytes, true)
+	return c.open(ctx, id, maxBytes, c.nodes(true), true)
 }
 
-func (c *Content) open(ctx context.Context, id string, maxBytes int64, local bool) (io.ReadCloser, error) {
+func (c *Content) open(ctx context.Context, id string, maxBytes int64, from blockservice.BlockService, local bool) (io.ReadCloser, error) {
 	root, err := parseCID(id)
 	if err != nil {
 		return nil, err
@@ -170,7 +176,11 @@ func (c *Content) open(ctx context.Context, id string, maxBytes int64, local boo
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(c.n.ctx, cancel)
 	end := func() { stop(); cancel() }
-	nodes := &boundedNodes{inner: c.nodes(ctx, local), left: maxNodes(maxBytes), local: local}
+	var inner ipld.NodeGetter = merkledag.NewDAGService(from)
+	if !local {
+		inner = merkledag.NewSession(ctx, merkledag.NewDAGService(from))
+	}
+	nodes := &boundedNodes{inner: inner, left: maxNodes(maxBytes), local: local}
 	node, err := nodes.Get(ctx, root)
 	if err != nil {
 		end()
@@ -189,12 +199,12 @@ func (c *Content) open(ctx context.Context, id string, maxBytes int64, local boo
 }
 
 // nodes reads blocks from both stores, and from the network where not local.
-func (c *Content) nodes(ctx context.Context, local bool) ipld.NodeGetter {
+func (c *Content) nodes(local bool) blockservice.BlockService {
 	both := bothBlocks{c.private, c.public}
 	if local {
-		return merkledag.NewDAGService(blockservice.New(both, offline.Exchange(both)))
+		return blockservice.New(both, offline.Exchange(both))
 	}
-	return merkledag.NewSession(ctx, merkledag.NewDAGService(blockservice.New(both, c.swap)))
+	return blockservice.New(both, c.swap)
 }
 
 // Publish makes private content public and provides it. The error is

@@ -130,6 +130,12 @@ func TestPrivateContentIsNotAnswered(t *testing.T) {
 	if found, err := nodes[1].FindProviders(t.Context(), info.CID, 1); err != nil || len(found) != 0 {
 		t.Errorf("got providers %v, %v, want none", found, err)
 	}
+	// Nor is it read here for somebody who knows no more than its CID.
+	blind, stop := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer stop()
+	if _, err := nodes[0].Content().OpenPublic(blind, info.CID, 1<<20); err == nil {
+		t.Error("OpenPublic read private content")
+	}
 	// Published, it is answered: the same request, nothing else changed.
 	if err := nodes[0].Content().Publish(t.Context(), info.CID); err != nil {
 		t.Fatal(err)
@@ -137,6 +143,13 @@ func TestPrivateContentIsNotAnswered(t *testing.T) {
 	got, err := read(t, nodes[1], info.CID, 1<<20)
 	if err != nil || !bytes.Equal(got, data) {
 		t.Errorf("once published: read %d bytes, %v", len(got), err)
+	}
+	r, err := nodes[0].Content().OpenPublic(t.Context(), info.CID, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || r.Close() != nil {
+		t.Errorf("once published: OpenPublic read %d bytes, %v", len(got), err)
 	}
 	wantErr(t, "publish what is not here", nodes[0].Content().Publish(t.Context(), add(t, nodes[1], []byte("x"), false).CID), core.ErrNotFound)
 	wantErr(t, "publish no cid", nodes[0].Content().Publish(t.Context(), "x"), core.ErrInvalid)
