@@ -29,7 +29,7 @@ func (t *taskRun) route(ctx context.Context) (string, error) {
 			continue
 		}
 		tried[path] = true
-		s, err := t.n.net.OpenVia(ctx, node, path, p2p.ProtocolTask)
+		s, err := t.n.openVia(ctx, node, path)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -40,6 +40,16 @@ func (t *taskRun) route(ctx context.Context) (string, error) {
 		return explain(t.routed), nil
 	}
 	return "", fmt.Errorf("no path to %s: %w", node.Short(), errors.Join(errs...))
+}
+
+// pathTime is how long opening a stream along one path may take: a peer that is
+// gone without a word must not hold the task for as long as a transport waits.
+const pathTime = 5 * time.Second
+
+func (n *Node) openVia(ctx context.Context, node core.DID, path string) (*p2p.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, pathTime)
+	defer cancel()
+	return n.net.OpenVia(ctx, node, path, p2p.ProtocolTask)
 }
 
 // decide asks the router plugin. A router that fails does not stop a task: the
@@ -96,38 +106,6 @@ func (n *Node) staticPaths() []string {
 		}
 	}
 	return out
-}
-
-// reserveRetry is how long a relay that gave no slot is left alone.
-const reserveRetry = 30 * time.Second
-
-// reserveSlots keeps a slot at every relay of the backbone, so that those who
-// hire here may come by way of it; it ends with ctx.
-func (n *Node) reserveSlots(ctx context.Context) {
-	for _, relay := range n.backbone {
-		if relay != n.DID() {
-			n.work.Go(func() { n.reserveAt(ctx, relay) })
-		}
-	}
-}
-
-func (n *Node) reserveAt(ctx context.Context, relay core.DID) {
-	for {
-		wait := reserveRetry
-		call, cancel := context.WithTimeout(ctx, 10*time.Second)
-		until, err := n.net.Reserve(call, relay)
-		cancel()
-		if err != nil {
-			n.log.Debug("no slot at the relay", "relay", relay.Short(), "error", err)
-		} else {
-			wait = max(until.Sub(n.now())/2, wait)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // explain is a decision in a line.
