@@ -203,9 +203,11 @@ func (d *demoRun) start(ctx context.Context) error {
 		d.done.Nodes = append(d.done.Nodes, demoNode{Name: n.Name, PID: n.PID, PeerID: n.PeerID, Roles: n.Roles, Home: n.Home})
 	}
 	d.say("all joined after %s", time.Since(start).Round(time.Millisecond))
-	if d.pids, err = pids(ctx, d.net); err != nil {
+	all, err := pids(ctx, d.net)
+	if err != nil {
 		return err
 	}
+	d.pids = all
 	if d.cards, err = publishAgents(ctx, d.net, dirs); err != nil {
 		return err
 	}
