@@ -238,14 +238,9 @@ func (c *channels) resync(ctx context.Context, ch *channel) error {
 	sctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
 	l.mu.Lock()
-	err := func() error {
-		if l.stream == nil {
-			return c.connect(sctx, l, ch.peer)
-		}
-		return c.sendSyncs(sctx, l, ch.peer)
-	}()
-	if err != nil {
-		l.drop()
+	err := c.syncOn(sctx, l, ch.peer)
+	if err != nil && sctx.Err() == nil { // the stream was of a connection that has gone
+		err = c.syncOn(sctx, l, ch.peer)
 	}
 	l.mu.Unlock()
 	if err != nil {
@@ -262,6 +257,21 @@ func (c *channels) resync(ctx context.Context, ch *channel) error {
 	err = c.finishPending(ctx, ch)
 	ch.mu.Unlock()
 	c.flush(ctx, ch)
+	return err
+}
+
+// syncOn sends the Syncs on the stream that there is, or on a new one. The caller
+// holds l.mu.
+func (c *channels) syncOn(ctx context.Context, l *link, peer core.DID) error {
+	var err error
+	if l.stream == nil {
+		err = c.connect(ctx, l, peer)
+	} else {
+		err = c.sendSyncs(ctx, l, peer)
+	}
+	if err != nil {
+		l.drop()
+	}
 	return err
 }
 
