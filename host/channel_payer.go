@@ -423,8 +423,7 @@ func (c *channels) propose(ctx context.Context, ch *channel, op operation) error
 // refused reports whether the plugin has said no for good: it keeps nothing
 // pending then. A plugin that went away may have stored the proposal.
 func refused(err error) bool {
-	var pending *core.PendingError
-	if errors.As(err, &pending) {
+	if _, pending := errors.AsType[*core.PendingError](err); pending {
 		return false
 	}
 	for _, sentinel := range []error{

@@ -207,9 +207,9 @@ func (t *taskRun) take(ctx context.Context, m any) error {
 		t.ob.Output(m.GetStream(), m.GetBytes())
 		switch m.GetStream() {
 		case "stdout":
-			d.stdout = appendUpTo(d.stdout, m.GetBytes(), keptStdout)
+			d.stdout = appendKept(d.stdout, m.GetBytes())
 		case "stderr":
-			d.stderr = appendUpTo(d.stderr, m.GetBytes(), keptStdout)
+			d.stderr = appendKept(d.stderr, m.GetBytes())
 		}
 		return nil
 	case *peerpb.Receipt:
@@ -252,6 +252,7 @@ func (t *taskRun) outputLimit(name string) (int64, bool) {
 	return 0, false
 }
 
-func appendUpTo(dst, src []byte, limit int) []byte {
-	return append(dst, src[:min(len(src), max(limit-len(dst), 0))]...)
+// appendKept appends what of src still fits into what a result keeps.
+func appendKept(dst, src []byte) []byte {
+	return append(dst, src[:min(len(src), max(keptStdout-len(dst), 0))]...)
 }

@@ -157,14 +157,10 @@ func (p noSettling) Update(ctx context.Context, req core.UpdateRequest) (core.Pe
 func TestACallerThatStoppedSettlesAfterwards(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		left func(t *testing.T, l *lab, channel string) // what the stop left undone
+		left func(l *lab, channel string) error // what the stop left undone
 	}{
-		{"the proposal was noted", func(*testing.T, *lab, string) {}},
-		{"nothing was noted", func(t *testing.T, l *lab, channel string) {
-			if err := l.caller.store.Delete(operationPrefix + channel); err != nil {
-				t.Fatal(err)
-			}
-		}},
+		{"the proposal was noted", func(*lab, string) error { return nil }},
+		{"nothing was noted", func(l *lab, channel string) error { return l.caller.store.Delete(operationPrefix + channel) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, nil, nil)
@@ -176,7 +172,9 @@ func TestACallerThatStoppedSettlesAfterwards(t *testing.T) {
 			if i := onlyChannel(t, l.caller); i.Locks != 1 || i.PayeeMicros != 0 {
 				t.Fatalf("got %d locks and payee %d, want the lock to stand", i.Locks, i.PayeeMicros)
 			}
-			c.left(t, l, r.Channel)
+			if err := c.left(l, r.Channel); err != nil {
+				t.Fatal(err)
+			}
 			l.caller = l.restart(l.caller, nil)
 			l.paidExactly(r.Charge)
 			next, err := l.run(l.caller, "hello")

@@ -71,9 +71,9 @@ func (t *taskRun) showOwn(stream string, data []byte) error {
 	t.ob.Output(stream, data)
 	switch stream {
 	case "stdout":
-		t.result.Stdout = appendUpTo(t.result.Stdout, data, keptStdout)
+		t.result.Stdout = appendKept(t.result.Stdout, data)
 	case "stderr":
-		t.result.Stderr = appendUpTo(t.result.Stderr, data, keptStdout)
+		t.result.Stderr = appendKept(t.result.Stderr, data)
 	}
 	return nil
 }

@@ -241,7 +241,6 @@ func TestAHomeFromABackupSignsNothing(t *testing.T) {
 
 // mute answers a Sync with the promise of receipts that never come.
 type mute struct {
-	frames
 	reset chan struct{}
 	once  sync.Once
 	asked int
