@@ -273,9 +273,6 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.cfg.HasRole(config.RoleRelay) {
 		n.provideCapability("relay", n.cfg.Node.Region)
 	}
-	if n.worker != nil && n.cfg.Policy.AllowRelay {
-		n.reserveSlots(n.ctx)
-	}
 	if err := n.publishConfigured(ctx); err != nil {
 		return err
 	}

@@ -24,9 +24,11 @@ func (r fixedRouter) Decide(_ context.Context, reqs []core.RouteRequest) ([]core
 }
 
 func TestARouterThatFailsDoesNotStopATask(t *testing.T) {
-	n := newWorld(t).start(newWorld(t).config("alone", config.RoleEdge))
+	w := newWorld(t)
 	relays := []core.DID{core.DIDOf(otherKey(1)), core.DIDOf(otherKey(2))}
-	n.backbone = relays
+	cfg := w.config("alone", config.RoleEdge)
+	cfg.Network.Backbone = []string{nowhere(t, relays[0]), nowhere(t, relays[1])}
+	n := w.start(cfg)
 	to := core.DIDOf(otherKey(3))
 	for _, c := range []struct {
 		name   string
@@ -100,6 +102,16 @@ func TestARouterThatFailsDoesNotStopATask(t *testing.T) {
 	}
 }
 
+// nowhere is the address of a relay that does not answer.
+func nowhere(t *testing.T, did core.DID) string {
+	t.Helper()
+	id, err := p2p.PeerOf(did)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/ip4/127.0.0.1/tcp/1/p2p/" + id.String()
+}
+
 // otherKey is a public key of nobody's.
 func otherKey(seed byte) ed25519.PublicKey {
 	k := make([]byte, 32)
@@ -111,7 +123,7 @@ func TestATaskGoesByTheRelayThatTheRouterChose(t *testing.T) {
 	w := newWorld(t)
 	relay := w.start(w.config("relay", config.RoleBootstrap, config.RoleRelay))
 	backbone := func(cfg *Config) *Config {
-		cfg.Network.Backbone = firstN(relay.net.Addrs(), 1)
+		cfg.Network.Backbone = append(firstN(relay.net.Addrs(), 1), nowhere(t, core.DIDOf(otherKey(9))))
 		return cfg
 	}
 	cfg := backbone(w.config("provider", config.RoleEdge))
@@ -119,7 +131,7 @@ func TestATaskGoesByTheRelayThatTheRouterChose(t *testing.T) {
 	provider := w.start(cfg)
 	caller := w.start(backbone(w.config("caller", config.RoleEdge)))
 	did := provider.cards.list()[0].signer.DID()
-	nowhere := core.DIDOf(otherKey(9))
+	gone := core.DIDOf(otherKey(9))
 	eventually(t, "the provider has a slot at the relay", func() bool {
 		s, err := caller.net.OpenVia(t.Context(), provider.DID(), string(relay.DID()), p2p.ProtocolTask)
 		if err != nil {
@@ -135,10 +147,9 @@ func TestATaskGoesByTheRelayThatTheRouterChose(t *testing.T) {
 		fallback bool
 	}{
 		{"a relay", relay.DID(), string(relay.DID()), false},
-		{"a relay that is not there", nowhere, p2p.PathDirect, true},
+		{"a relay that is not there", gone, p2p.PathDirect, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			caller.backbone = []core.DID{relay.DID(), nowhere}
 			caller.router = fixedRouter{caller.router, func(r core.RouteRequest) ([]core.RouteDecision, error) {
 				return []core.RouteDecision{{ID: r.ID, Path: string(c.path)}}, nil
 			}}
