@@ -202,7 +202,7 @@ func (n *Node) dialCircuit(ctx context.Context, id, via peer.ID, addr ma.Multiad
 	if t == nil {
 		return fmt.Errorf("no circuit transport: %w", core.ErrUnsupported)
 	}
-	c, err := t.Dial(ctx, addr, id)
+	c, err := n.dialWithin(ctx, t, addr, id)
 	if err != nil {
 		return err
 	}
@@ -225,6 +225,32 @@ func (n *Node) dialCircuit(ctx context.Context, id, via peer.ID, addr ma.Multiad
 		}
 	})
 	return nil
+}
+
+// dialWithin dials and returns when ctx ends: the circuit transport waits for the
+// relay's answer for as long as it likes. A connection that comes too late is
+// closed.
+func (n *Node) dialWithin(ctx context.Context, t transport.Transport, addr ma.Multiaddr, id peer.ID) (transport.CapableConn, error) {
+	type answer struct {
+		conn transport.CapableConn
+		err  error
+	}
+	dialed := make(chan answer, 1)
+	n.wg.Go(func() {
+		c, err := t.Dial(ctx, addr, id)
+		dialed <- answer{c, err}
+	})
+	select {
+	case a := <-dialed:
+		return a.conn, a.err
+	case <-ctx.Done():
+	}
+	n.wg.Go(func() {
+		if a := <-dialed; a.err == nil {
+			_ = a.conn.Close() // nobody waits for it
+		}
+	})
+	return nil, ctx.Err()
 }
 
 func negotiate(ctx context.Context, raw network.MuxedStream, id protocol.ID) error {
