@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,9 +158,7 @@ func (a *app) loadConfig(set map[string]string) (*host.Config, error) {
 		return nil, err
 	}
 	overrides := map[string]string{}
-	for path, value := range set {
-		overrides[path] = value
-	}
+	maps.Copy(overrides, set)
 	if a.home != "" || a.getenv("ZEROSTATE_HOME") != "" || len(a.configs) == 0 {
 		if overrides["node.home"], err = a.homeDir(); err != nil {
 			return nil, err

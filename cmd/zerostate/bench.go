@@ -55,7 +55,7 @@ func (a *app) benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "bench", Short: "Measure find, task and guild latency on a local network",
 		Long: `Start a local network, as demo does, and measure on it from the caller's side: finds
-of distinct queries with a cold and a warm card cache, then whole tasks, of which the
+of distinct queries with a cold and with a warm card cache, then whole tasks, of which the
 guild's part (form, execute, dissolve) is a row of its own.`,
 		Args: cobra.NoArgs, RunE: run(true, true),
 	}

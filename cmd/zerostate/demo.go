@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -238,9 +239,7 @@ func (d *demoRun) end(ctx context.Context, well bool) error {
 	var errs []error
 	if d.net != nil {
 		if all, err := pids(ctx, d.net); err == nil {
-			for pid, what := range all { // restarted ones too
-				d.pids[pid] = what
-			}
+			maps.Copy(d.pids, all) // restarted ones too
 		}
 		errs = append(errs, d.net.Stop(ctx))
 		errs = append(errs, awaitGone(ctx, d.pids))

@@ -94,7 +94,7 @@ func newReceiptOutput(s *core.SignedReceipt, verified bool) *receiptOutput {
 		Outcome: string(p.Outcome), ExitCode: p.ExitCode, Reason: p.Reason,
 		Executor: namedVersion{p.Executor.Name, p.Executor.Version}, Engine: namedVersion{p.Engine.Name, p.Engine.Version},
 		Module: p.ResolvedDependencies[1].Digest.SHA256, Inputs: []receiptContent{},
-		Price:         findPrice{Currency: p.Price.Currency, Unit: string(p.Price.Unit), PriceMicros: p.Price.PriceMicros, PerUnits: p.Price.PerUnits},
+		Price:         findPrice{Currency: p.Price.Currency, Unit: p.Price.Unit, PriceMicros: p.Price.PriceMicros, PerUnits: p.Price.PerUnits},
 		ChargedMicros: p.ChargeMicros, MaxMicros: p.MaxMicros,
 		MeteredReq: p.Metering.Verifiable.Req, MeteredBytes: p.Metering.Verifiable.Byte, PeakPages: p.Metering.Verifiable.PeakPages,
 		Channel: p.Channel, Guild: p.Guild, StartedAt: p.StartedAt.String(), FinishedAt: p.FinishedAt.String(),

@@ -48,7 +48,7 @@ func (a *app) taskValidateCommand() *cobra.Command {
 			s := m.Spec.Settlement
 			out := validateOutput{
 				OK: true, File: args[0], Name: m.Name, Module: m.Spec.Module.URI, Inputs: []string{}, Outputs: []string{}, MaxMicros: m.Terms.MaxChargeMicros,
-				Price: findPrice{Currency: s.Currency, Unit: string(s.Unit), PriceMicros: s.PriceMicros, PerUnits: s.PerUnits},
+				Price: findPrice{Currency: s.Currency, Unit: s.Unit, PriceMicros: s.PriceMicros, PerUnits: s.PerUnits},
 			}
 			for _, in := range m.Spec.Inputs {
 				out.Inputs = append(out.Inputs, in.Name)

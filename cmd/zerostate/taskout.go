@@ -92,17 +92,17 @@ func newStep(s *nodev1.StepEvent) stepOutput {
 // write shows a task to people.
 func (o *taskOutput) write(w io.Writer) error {
 	var t term.Table
-	state := o.State
+	state := []string{o.State}
 	if o.Outcome != "" {
-		state += ", " + o.Outcome
+		state[0] += ", " + o.Outcome
 	}
 	for _, s := range []string{o.Reason, o.Error} {
 		if s != "" {
-			state += ": " + s
+			state = append(state, s)
 		}
 	}
 	t.Row("task", fmt.Sprintf("%s, attempt %d", o.Task, o.Attempt))
-	t.Row("state", state)
+	t.Row("state", strings.Join(state, ": "))
 	t.Row("agent", fmt.Sprintf("%s (%s) on node %s", o.AgentName, short(o.Agent), short(o.Node)))
 	for _, out := range o.Outputs {
 		where := out.Path

@@ -84,7 +84,7 @@ func (o *Options) copyLock() error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(o.Dir, "conf", "plugins.lock"), data, filePerm)
+		return os.WriteFile(filepath.Join(o.Dir, "conf", "plugins.lock"), data, filePerm) //nolint:gosec // the network's own directory
 	}
 	return nil
 }
