@@ -206,6 +206,10 @@ func TestMessageJSON(t *testing.T) {
 }
 
 func TestMatchAgent(t *testing.T) {
+	tree, err := tarball("", "core")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct{ data, want string }{
 		"a.md":       {"# hi", "markdown"},
 		"a.csv":      {"a,b\n1,2\n", "csvstats"},
@@ -215,7 +219,8 @@ func TestMatchAgent(t *testing.T) {
 		"a.yaml":     {"a: 1", "tojson"},
 		"a.png":      {"not a picture", "checksum"},
 		"a.txt":      {"some words", "wordcount"},
-		"a.tar.gz":   {"x", "archive"},
+		"bad.tar.gz": {"x", "checksum"},
+		"a.tar.gz":   {string(tree.data), "archive"},
 		"a.bin":      {"\x00\xff", "checksum"},
 		"empty.md":   {"", "checksum"},
 	} {
