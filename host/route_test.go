@@ -35,10 +35,14 @@ func TestARouterThatFailsDoesNotStopATask(t *testing.T) {
 		answer func(core.RouteRequest) ([]core.RouteDecision, error)
 		want   core.RouteDecision
 	}{
-		{"an error", func(core.RouteRequest) ([]core.RouteDecision, error) { return nil, core.ErrUnavailable },
-			core.RouteDecision{Path: p2p.PathDirect, Fallback: true}},
-		{"nothing", func(core.RouteRequest) ([]core.RouteDecision, error) { return nil, nil },
-			core.RouteDecision{Path: p2p.PathDirect, Fallback: true}},
+		{
+			"an error", func(core.RouteRequest) ([]core.RouteDecision, error) { return nil, core.ErrUnavailable },
+			core.RouteDecision{Path: p2p.PathDirect, Fallback: true},
+		},
+		{
+			"nothing", func(core.RouteRequest) ([]core.RouteDecision, error) { return nil, nil },
+			core.RouteDecision{Path: p2p.PathDirect, Fallback: true},
+		},
 		{"a path that it was not offered", func(r core.RouteRequest) ([]core.RouteDecision, error) {
 			return []core.RouteDecision{{ID: r.ID, Path: string(to)}}, nil
 		}, core.RouteDecision{Path: p2p.PathDirect, Fallback: true}},

@@ -244,19 +244,25 @@ func (t *taskRun) cleanUp(context.Context) {
 
 // release follows an attempt that ended before its receipt: a lock that stands
 // is ended by the worker's receipt of refusal or loss, if it has one.
+// It does so in the background: a worker that is gone holds up nobody.
 func (t *taskRun) release(ctx context.Context, cause error) error {
-	t.n.observeRoute(ctx, t, false)
+	if errors.Is(cause, core.ErrUnavailable) || errors.Is(cause, context.DeadlineExceeded) {
+		t.n.observeRoute(ctx, t, false) // a worker that refuses is not the path's fault
+	}
 	if t.locking == nil {
 		return cause
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleBudget)
-	defer cancel()
-	if err := <-t.locking; err != nil {
-		return cause // the lock never stood
-	}
-	if err := t.n.channels.resync(ctx, t.channel); err != nil {
-		t.n.logger(ctx).Warn("lock not released yet", "channel", short(t.channel.id), "task", short(t.lock.Task), "error", err)
-	}
+	locking, ch, log := t.locking, t.channel, t.n.logger(ctx)
+	t.n.work.Go(func() {
+		if err := <-locking; err != nil {
+			return // the lock never stood
+		}
+		ctx, cancel := context.WithTimeout(t.n.ctx, settleBudget)
+		defer cancel()
+		if err := t.n.channels.resync(ctx, ch); err != nil {
+			log.Warn("lock not released yet", "channel", short(ch.id), "error", err)
+		}
+	})
 	return cause
 }
 
