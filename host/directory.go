@@ -165,7 +165,7 @@ func (d *directory) forget(did core.DID) {
 // heard takes a record that arrived unasked: what is newer than what we keep
 // ends the cached answer, and a tombstone is final.
 func (d *directory) heard(raw []byte) {
-	r, err := core.VerifyRecord(raw, d.n.cfg.Network.ID, d.n.now())
+	r, err := d.n.papers.Record(raw)
 	if err != nil {
 		d.n.log.Debug("record refused", "error", err)
 		return
@@ -181,8 +181,7 @@ func (d *directory) heard(raw []byte) {
 // read verifies a record and its card; cardRaw may be nil where the record holds
 // the card or its content can be fetched by CID.
 func (d *directory) read(ctx context.Context, raw, cardRaw []byte) (*listing, error) {
-	now, network := d.n.now(), d.n.cfg.Network.ID
-	r, err := core.VerifyRecord(raw, network, now)
+	r, err := d.n.papers.Record(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +200,7 @@ func (d *directory) read(ctx context.Context, raw, cardRaw []byte) (*listing, er
 	if core.CardCID(cardRaw) != r.CID {
 		return nil, fmt.Errorf("card of %s is not the one its record names: %w", r.DID.Short(), core.ErrDenied)
 	}
-	if l.card, err = core.VerifyCard(cardRaw, network, now); err != nil {
+	if l.card, err = d.n.papers.Card(cardRaw); err != nil {
 		return nil, err
 	}
 	p := l.card.Params()

@@ -135,7 +135,7 @@ func (n *Node) askIndexes(ctx context.Context, q FindQuery) (map[string][]report
 		}
 		nodes = append(nodes, node)
 		for _, h := range firstN(hits, int(want.GetK())) {
-			key := offerKey(h)
+			key := n.offerKey(h)
 			if !slices.ContainsFunc(reports[key], func(r report) bool { return r.node == node }) { // one voice each
 				reports[key] = append(reports[key], report{node: node, hit: h, score: cosine(h.GetScore())})
 			}
@@ -185,8 +185,8 @@ func (n *Node) askIndex(ctx context.Context, node core.DID, q *peerpb.Query) ([]
 
 // offerKey names what a hit is about by what its record claims; the claim is
 // verified later.
-func offerKey(h *peerpb.Hit) string {
-	r, err := core.Parse[core.CardRecord](h.GetRecord())
+func (n *Node) offerKey(h *peerpb.Hit) string {
+	r, err := n.readRecord(h.GetRecord())
 	if err != nil {
 		return fmt.Sprintf("unreadable/%p", h)
 	}
@@ -207,7 +207,7 @@ func (n *Node) confirmAll(ctx context.Context, q FindQuery, reports map[string][
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				found.Dropped = append(found.Dropped, Drop{DID: didOf(rs[0]), IndexNode: rs[0].node, Reason: err.Error()})
+				found.Dropped = append(found.Dropped, Drop{DID: n.didOf(rs[0]), IndexNode: rs[0].node, Reason: err.Error()})
 				return
 			}
 			hits = append(hits, *h)
@@ -218,8 +218,16 @@ func (n *Node) confirmAll(ctx context.Context, q FindQuery, reports map[string][
 	return hits
 }
 
-func didOf(r report) core.DID {
-	if rec, err := core.Parse[core.CardRecord](r.hit.GetRecord()); err == nil {
+// readRecord reads a record that may not verify; one that does is not read twice.
+func (n *Node) readRecord(raw []byte) (*core.CardRecord, error) {
+	if r, err := n.papers.Record(raw); err == nil {
+		return r, nil
+	}
+	return core.Parse[core.CardRecord](raw)
+}
+
+func (n *Node) didOf(r report) core.DID {
+	if rec, err := n.readRecord(r.hit.GetRecord()); err == nil {
 		return rec.DID
 	}
 	return ""

@@ -212,7 +212,6 @@ func (x *indexer) query(ctx context.Context, q *peerpb.Query) (*peerpb.Hits, err
 		return nil, fmt.Errorf("index: %w", err)
 	}
 	out := &peerpb.Hits{ModelDigest: emb.Model.Digest, IndexNode: string(x.n.DID())}
-	now := x.n.now()
 	for _, h := range res.Hits {
 		did, offer, ok := parseOfferID(h.ID)
 		if !ok {
@@ -223,8 +222,8 @@ func (x *indexer) query(ctx context.Context, q *peerpb.Query) (*peerpb.Hits, err
 			continue // removed meanwhile
 		}
 		hit := &peerpb.Hit{Record: e.Record, Score: h.Score, Offer: int64(offer)}
-		if r, err := core.Parse[core.CardRecord](e.Record); err != nil || r.Expires.Time().Before(now) {
-			continue
+		if r, err := x.n.papers.Record(e.Record); err != nil {
+			continue // expired meanwhile
 		} else if len(r.Card) == 0 {
 			hit.Card = e.Card
 		}
@@ -323,14 +322,14 @@ func (x *indexer) reconcileOne(ctx context.Context, e catalogEntry, rebuild bool
 			return errors.Join(err, x.remove(ctx, e.DID)) // expired, and nothing newer is known
 		}
 	}
-	if !rebuild && l.record.Seq == e.Seq && l.record.Signed == signedOfRecord(e.Record) {
+	if !rebuild && l.record.Seq == e.Seq && l.record.Signed == x.n.signedOf(e.Record) {
 		return nil
 	}
 	return x.upsert(ctx, l)
 }
 
-func signedOfRecord(raw []byte) core.Millis {
-	r, err := core.Parse[core.CardRecord](raw)
+func (n *Node) signedOf(raw []byte) core.Millis {
+	r, err := n.readRecord(raw)
 	if err != nil {
 		return 0
 	}

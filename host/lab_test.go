@@ -148,7 +148,7 @@ func (r *nonces) arm(n int, do func()) {
 }
 
 // onlyChannel is the one channel that a node has.
-func onlyChannel(t *testing.T, n *Node) ChannelInfo {
+func onlyChannel(t testing.TB, n *Node) ChannelInfo {
 	t.Helper()
 	chs := n.channels.list()
 	if len(chs) != 1 {
@@ -253,7 +253,7 @@ func ask(t *testing.T, from *Node, to core.DID, f *peerpb.Frame) (*p2p.Stream, *
 }
 
 // entries are the runs in a worker's journal.
-func entries(t *testing.T, n *Node) []*journalEntry {
+func entries(t testing.TB, n *Node) []*journalEntry {
 	t.Helper()
 	var out []*journalEntry
 	for e, err := range scanJournal(n) {

@@ -12,7 +12,7 @@ import (
 )
 
 // finds reports whether a node finds a did by meaning.
-func finds(t *testing.T, n *Node, did core.DID) bool {
+func finds(t testing.TB, n *Node, did core.DID) bool {
 	t.Helper()
 	f, err := n.Find(t.Context(), FindQuery{Text: "upper case text"})
 	if err != nil {

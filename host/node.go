@@ -64,6 +64,7 @@ type Node struct {
 	net       *p2p.Node
 	backbone  []core.DID
 	cardTopic *p2p.Topic
+	papers    *p2p.Papers
 	directory *directory
 	cards     *cardBook
 	index     *indexer // nil without the index role
@@ -177,6 +178,7 @@ func (n *Node) startNetwork(ctx context.Context, deps Deps) error {
 		}
 		n.backbone = append(n.backbone, did)
 	}
+	n.papers = p2p.NewPapers(c.ID, n.now)
 	var err error
 	n.net, err = p2p.New(ctx, p2p.Config{
 		Network: c.ID, Key: n.keys.node, Listen: c.Listen, Announce: c.Announce, Bootstrap: c.Bootstrap, Relays: c.Backbone,
@@ -186,7 +188,7 @@ func (n *Node) startNetwork(ctx context.Context, deps Deps) error {
 		},
 		AllowPrivate: c.AllowPrivate, Allow: c.Allow, Deny: c.Deny,
 		MaxConnections: c.Limits.Connections, MaxMemoryBytes: int64(c.Limits.Memory),
-		Records: p2p.CoreRecords{Network: c.ID, Now: n.now}, Memory: n.known, ContentDir: filepath.Join(n.cfg.Node.Home, "content"),
+		Records: p2p.CoreRecords{Network: c.ID, Now: n.now, Papers: n.papers}, Memory: n.known, ContentDir: filepath.Join(n.cfg.Node.Home, "content"),
 		Options: deps.Libp2p, Now: n.now, Log: n.log.Named("net"),
 	})
 	if err != nil {

@@ -57,7 +57,7 @@ func TestTheSameOfferGetsTheSameAccept(t *testing.T) {
 	}
 }
 
-func receiptOf(t *testing.T, envelope []byte) core.ReceiptPredicate {
+func receiptOf(t testing.TB, envelope []byte) core.ReceiptPredicate {
 	t.Helper()
 	r, err := core.VerifyReceipt(envelope, "zerostate-unit", true)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // small is an index node, a provider with one agent, and a caller.
-func small(t *testing.T) (w *world, provider, caller *Node) {
+func small(t testing.TB) (w *world, provider, caller *Node) {
 	t.Helper()
 	w = newWorld(t)
 	w.start(w.config("index", config.RoleIndex, config.RoleBootstrap))
@@ -21,7 +21,7 @@ func small(t *testing.T) (w *world, provider, caller *Node) {
 	return w, provider, caller
 }
 
-func input(t *testing.T, n *Node, text string) map[string]Content {
+func input(t testing.TB, n *Node, text string) map[string]Content {
 	t.Helper()
 	c, err := n.AddContent(t.Context(), strings.NewReader(text), false)
 	if err != nil {

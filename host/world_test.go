@@ -22,13 +22,13 @@ import (
 // world is a network of whole nodes on the loopback interface, with fakes as
 // plugins, in process and over the wire's codec.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	nodes map[string]*Node
 	boot  []string
 	deps  Builtins
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	return &world{t: t, nodes: map[string]*Node{}, deps: fakes()}
 }
@@ -46,7 +46,7 @@ func fakes() Builtins {
 }
 
 // home is a short directory of the test: a unix socket's path is bounded.
-func home(t *testing.T) string {
+func home(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "zs-") //nolint:usetesting // a socket's path is bounded, and that of t.TempDir() is long
 	if err != nil {
@@ -98,7 +98,7 @@ func (w *world) start(cfg *Config) *Node {
 	return n
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	fmt.Fprint(os.Stderr, string(p))
@@ -106,7 +106,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 }
 
 // eventually waits until a condition holds; the test's own deadline bounds it.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); {
 		if time.Now().After(deadline) {
@@ -117,7 +117,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // agentFiles writes an agent's card, manifest and module, and returns the card's path.
-func agentFiles(t *testing.T, name, description string, price int64) string {
+func agentFiles(t testing.TB, name, description string, price int64) string {
 	t.Helper()
 	dir := t.TempDir()
 	card := fmt.Sprintf(`name: %s

@@ -45,8 +45,8 @@ type Limits struct {
 func LimitsTable() map[string]Limits {
 	return maps.Clone(map[string]Limits{
 		ProtocolIndex: {
-			Streams: 16, FirstFrame: 10 * time.Second, Idle: 30 * time.Second, Total: 2 * time.Minute,
-			BytesInFlight: 4 << 20, StreamRate: 50, FrameRate: 200,
+			Streams: 64, FirstFrame: 10 * time.Second, Idle: 30 * time.Second, Total: 2 * time.Minute,
+			BytesInFlight: 4 << 20, StreamRate: 1000, FrameRate: 2000,
 		},
 		ProtocolCard: {
 			Streams: 16, FirstFrame: 10 * time.Second, Idle: 30 * time.Second, Total: time.Minute,
