@@ -47,9 +47,14 @@ func (t *taskRun) route(ctx context.Context) (string, error) {
 const pathTime = 5 * time.Second
 
 func (n *Node) openVia(ctx context.Context, node core.DID, path string) (*p2p.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, pathTime)
+	short, cancel := context.WithTimeout(ctx, pathTime)
 	defer cancel()
-	return n.net.OpenVia(ctx, node, path, p2p.ProtocolTask)
+	s, err := n.net.OpenVia(short, node, path, p2p.ProtocolTask)
+	if err != nil && ctx.Err() == nil && short.Err() != nil {
+		// The path's time was up, not the caller's: the peer is gone.
+		err = fmt.Errorf("%v within %s: %w", err, pathTime, core.ErrUnavailable) //nolint:errorlint // our own deadline must not look like the caller's
+	}
+	return s, err
 }
 
 // decide asks the router plugin. A router that fails does not stop a task: the
