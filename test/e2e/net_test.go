@@ -1,8 +1,8 @@
 // Package e2e holds tests of whole networks of real processes. Start at
 // TestDemo: it runs `zerostate demo` as a stranger would and holds what it prints
 // to the contract; the others take a local network and kill, revoke, swap and
-// command it. Skipped with -short. ZEROSTATE_BIN names a binary to test instead
-// of bin/zerostate.
+// command it. Skipped with -short. ZEROSTATE_BIN names the directory of the
+// binaries to test instead of bin.
 package e2e
 
 import (
@@ -49,15 +49,15 @@ var built = sync.OnceValues(func() ([]byte, error) {
 	return cmd.CombinedOutput()
 })
 
-// binary is $ZEROSTATE_BIN, or bin/zerostate, built with its plugins and agents
+// binary is $ZEROSTATE_BIN/zerostate, or bin/zerostate, built with its plugins and agents
 // by make build.
 func binary(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("runs a network of processes")
 	}
-	if bin := os.Getenv("ZEROSTATE_BIN"); bin != "" {
-		return bin
+	if dir := os.Getenv("ZEROSTATE_BIN"); dir != "" {
+		return filepath.Join(dir, "zerostate")
 	}
 	if out, err := built(); err != nil {
 		t.Fatalf("make build: %v\n%s", err, out)
